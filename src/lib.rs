@@ -1,0 +1,1 @@
+//! The FlashGuard service: settings, stores, venues, HTTP and command line around `flashguard-actors`.

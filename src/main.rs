@@ -1,0 +1,2 @@
+//! The `flashguard` program.
+fn main() {}
