@@ -1,1 +1,10 @@
-//! The embeddable core of FlashGuard: what may be signed, recorded before it happens, and stopped for certain.
+//! The embeddable core of FlashGuard: what may be signed, recorded before it happens, and stopped
+//! for certain.
+//!
+//! Imports point one way: `domain` → `ports` → `supervision` → `journal` → `auth` → `gate` →
+//! `key_manager` → `trading` → `emergency` → `system`. Without the feature `runtime` only the pure
+//! rules are built.
+
+pub mod domain;
+pub mod journal;
+pub mod ports;

@@ -1,0 +1,3 @@
+//! The journal: one append-only log of decisions, the single source of truth.
+
+pub mod record;

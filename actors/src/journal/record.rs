@@ -1,0 +1,495 @@
+//! What the journal holds: one [`Fact`] per record, with who did it and what belongs to it.
+//!
+//! A fact carries decisions and numbers, never inputs to decide again, and never a secret. What is
+//! personal or free text (reasons, addresses, user agents) goes into the [`Private`] payload, which
+//! retention may erase; every fold lives on the facts alone (J5). Kinds and fields are written to
+//! disk: a variant is never changed, a new version of it is a new variant.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::clock::UnixMicros;
+use crate::domain::identity::{Client, Owner, Principal, Role};
+use crate::domain::market::{Lots, Symbol};
+use crate::domain::order::{ClientOrderId, Order, OrderId, OrderStatus, Side, VenueOrderId};
+use crate::domain::status::TradingState;
+
+/// How long a record's payload is kept (seed, *Data Retention Policy*).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Orders, fills, positions: 7 years.
+    TradingData,
+    /// Halts, keys, logins, limits: 7 years.
+    AuditLogs,
+    /// What names a person or an address: 1 year.
+    UserData,
+    /// Starts, stops, restarts of actors: 3 months.
+    SystemLogs,
+}
+
+/// What happened. The serialised `kind` and `data` are the stored form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data")]
+#[non_exhaustive]
+pub enum Fact {
+    /// A data directory was made.
+    #[serde(rename = "system.initialised")]
+    SystemInitialised {
+        /// `development` or `production`.
+        profile: String,
+    },
+    /// A process opened the journal.
+    #[serde(rename = "system.started")]
+    SystemStarted {
+        /// The program's version.
+        version: String,
+        /// Trading began halted because of this, not because of the fold.
+        halted_by: Option<String>,
+    },
+    /// A process closed the journal in order.
+    #[serde(rename = "system.stopped")]
+    SystemStopped,
+    /// The first start after a process that did not close it.
+    #[serde(rename = "system.recovered")]
+    SystemRecovered {
+        /// Orders whose outcome had to be asked of the venue.
+        orders_in_doubt: u64,
+    },
+    /// A supervised actor ended and was made again, or was given up.
+    #[serde(rename = "system.actor_exited")]
+    ActorExited {
+        /// The actor's name.
+        name: String,
+        /// The generation that ended.
+        generation: u64,
+        /// `panic`, `hung`, `stopped`, `start_failed`, `thread_gone`.
+        why: String,
+        /// Past the bound: not made again, trading halts.
+        escalated: bool,
+    },
+    /// An order was admitted and may be signed from now on.
+    #[serde(rename = "order.intent")]
+    OrderIntent {
+        /// In ticks and lots.
+        order: Order,
+        /// Whose ids and rate it counts against.
+        client: Client,
+        /// The caller's id.
+        client_order_id: ClientOrderId,
+        /// SHA-256 of the request's content, hex: tells a retry from another order.
+        content_hash: String,
+        /// Exposure reserved, in USDC.
+        reserved_usdc: Decimal,
+        /// The latch's epoch at the door.
+        epoch: u64,
+        /// Signing key, such as `sei/1`.
+        key_id: String,
+        /// Venue credential's generation.
+        credential_generation: u64,
+    },
+    /// What became of an order at its sending.
+    #[serde(rename = "order.outcome")]
+    OrderOutcome {
+        /// Which.
+        order_id: OrderId,
+        /// `in_doubt` is written as [`Fact::OrderInDoubt`].
+        status: OrderStatus,
+        /// When it was placed.
+        venue_order_id: Option<VenueOrderId>,
+        /// When it was signed and its bytes left.
+        signature: Option<SignatureFact>,
+        /// Why it was discarded or rejected: a code.
+        why: Option<String>,
+    },
+    /// An order's bytes may have left, and there is no answer.
+    #[serde(rename = "order.in_doubt")]
+    OrderInDoubt {
+        /// Which.
+        order_id: OrderId,
+        /// The signature that may have left.
+        signature: Option<SignatureFact>,
+        /// A code.
+        why: String,
+    },
+    /// The venue said what became of an order in doubt.
+    #[serde(rename = "order.resolved")]
+    OrderResolved {
+        /// Which.
+        order_id: OrderId,
+        /// Its state from now on.
+        status: OrderStatus,
+        /// When the venue has it.
+        venue_order_id: Option<VenueOrderId>,
+    },
+    /// Somebody asked to cancel.
+    #[serde(rename = "order.cancel_asked")]
+    OrderCancelAsked {
+        /// Which; `None` = all, or all of `symbol`.
+        order_id: Option<OrderId>,
+        /// All of this market.
+        symbol: Option<Symbol>,
+    },
+    /// The venue confirmed that an order no longer rests.
+    #[serde(rename = "order.cancelled")]
+    OrderCancelled {
+        /// Which.
+        order_id: OrderId,
+    },
+    /// A fill, counted once by its id.
+    #[serde(rename = "fill")]
+    Fill {
+        /// The venue's id of it.
+        fill_id: String,
+        /// Where reading goes on after it.
+        cursor: String,
+        /// Our order; `None` for one that is not ours.
+        order_id: Option<OrderId>,
+        /// The market.
+        symbol: Symbol,
+        /// Buy or sell.
+        side: Side,
+        /// Exact price.
+        price: Decimal,
+        /// Exact size.
+        size: Decimal,
+        /// The size in lots.
+        lots: Lots,
+        /// Fee in quote currency.
+        fee: Decimal,
+        /// When, as the venue says.
+        filled_at_us: UnixMicros,
+        /// The order's state after it, when it is ours.
+        order_status: Option<OrderStatus>,
+    },
+    /// A position was set to what the venue shows.
+    #[serde(rename = "position.reconciled")]
+    PositionReconciled {
+        /// The market.
+        symbol: Symbol,
+        /// Signed, before.
+        from: Decimal,
+        /// Signed, after.
+        to: Decimal,
+    },
+    /// Refusals of one client, bounded: the first of an episode, then counts per window.
+    #[serde(rename = "order.denied")]
+    OrderDenied {
+        /// Whose.
+        client: Client,
+        /// Codes of the rules broken by the first of them.
+        codes: Vec<String>,
+        /// How many orders this record stands for.
+        count: u64,
+    },
+    /// Trading was stopped.
+    #[serde(rename = "halt.raised")]
+    HaltRaised {
+        /// Raised by this halt.
+        epoch: u64,
+        /// Names this halt in reports and evidence.
+        incident_id: String,
+        /// `http`, `cli`, `control_socket`, `sentinel`, `signal`, `escalation`, `journal`, `beat`, `start`, `embedder`.
+        trigger: String,
+    },
+    /// Somebody stopped what was already stopped: approvals given so far are void.
+    #[serde(rename = "halt.reason_added")]
+    HaltReasonAdded {
+        /// The halt's epoch.
+        epoch: u64,
+        /// As in `halt.raised`.
+        trigger: String,
+    },
+    /// One step of the procedure ended.
+    #[serde(rename = "halt.step")]
+    HaltStep {
+        /// The halt's epoch.
+        epoch: u64,
+        /// The step's name.
+        name: String,
+        /// `done`, `failed`, `timed_out`, `unknown`.
+        outcome: String,
+        /// How long it took.
+        took_ms: u64,
+    },
+    /// The procedure's end: everything confirmed, or what is not.
+    #[serde(rename = "halt.reported")]
+    HaltReported {
+        /// The halt's epoch.
+        epoch: u64,
+        /// Cancels confirmed by re-reading.
+        orders_cancelled: u64,
+        /// Orders not confirmed.
+        orders_unconfirmed: u64,
+        /// Orders that may have left.
+        orders_in_doubt: u64,
+    },
+    /// One person wants the halt to end.
+    #[serde(rename = "lift.proposed")]
+    LiftProposed {
+        /// Bound to this halt.
+        epoch: u64,
+        /// Names the proposal.
+        proposal_id: String,
+        /// Who.
+        owner: Owner,
+        /// Where to.
+        to: TradingState,
+        /// Open orders accepted by id.
+        accept_open_orders: Vec<OrderId>,
+    },
+    /// Another person agrees.
+    #[serde(rename = "lift.approved")]
+    LiftApproved {
+        /// Bound to this halt.
+        epoch: u64,
+        /// Which proposal.
+        proposal_id: String,
+        /// Who.
+        owner: Owner,
+    },
+    /// The halt ended.
+    #[serde(rename = "lift.lifted")]
+    LiftLifted {
+        /// The halt's epoch.
+        epoch: u64,
+        /// The state it went to.
+        to: TradingState,
+        /// The owners that agreed.
+        owners: Vec<Owner>,
+    },
+    /// Trading was paused by somebody.
+    #[serde(rename = "pause.taken")]
+    PauseTaken {
+        /// `operator`, later `rotation:<id>` or `monitor:<rule>`.
+        token: String,
+        /// It ends by itself then.
+        until_us: Option<UnixMicros>,
+    },
+    /// A pause ended.
+    #[serde(rename = "pause.released")]
+    PauseReleased {
+        /// Whose.
+        token: String,
+    },
+    /// A secret or a verifier was sealed into the key store.
+    #[serde(rename = "key.sealed")]
+    KeySealed {
+        /// Its name, such as `sei` or `venue`.
+        name: String,
+        /// Grows by one.
+        version: u32,
+        /// Public: says which key it is without saying the key.
+        fingerprint: String,
+    },
+    /// This version is used from now on.
+    #[serde(rename = "key.current")]
+    KeyCurrent {
+        /// Its name.
+        name: String,
+        /// The version.
+        version: u32,
+    },
+    /// An API key was made.
+    #[serde(rename = "apikey.created")]
+    ApiKeyCreated {
+        /// Public part.
+        id: String,
+        /// The person.
+        owner: Owner,
+        /// The bot or script.
+        client: Client,
+        /// What it may do.
+        role: Role,
+        /// With access to the machine (K10).
+        local: bool,
+        /// It ends by itself then.
+        expires_us: Option<UnixMicros>,
+    },
+    /// An API key was taken away, and every token made with it.
+    #[serde(rename = "apikey.revoked")]
+    ApiKeyRevoked {
+        /// Public part.
+        id: String,
+    },
+    /// Somebody logged in.
+    #[serde(rename = "auth.login")]
+    AuthLogin {
+        /// The key.
+        principal: Principal,
+        /// The token's id.
+        jti: String,
+        /// When the token ends.
+        expires_us: UnixMicros,
+    },
+    /// Logins failed: the first of an episode, then counts per window.
+    #[serde(rename = "auth.failed")]
+    AuthFailed {
+        /// How many attempts this record stands for.
+        count: u64,
+    },
+    /// A token was taken back.
+    #[serde(rename = "auth.token_revoked")]
+    TokenRevoked {
+        /// The token's id.
+        jti: String,
+        /// When it would have ended: the revocation is forgotten after that.
+        expires_us: UnixMicros,
+    },
+    /// The tree's root was signed.
+    #[serde(rename = "checkpoint.signed")]
+    CheckpointSigned {
+        /// Records it covers.
+        size: u64,
+        /// RFC 6962 root, hex.
+        root: String,
+    },
+}
+
+/// The signature of an order that may have left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureFact {
+    /// EIP-712 digest, 0x hex.
+    pub digest: String,
+    /// r‖s‖v, 0x hex.
+    pub signature: String,
+    /// The signer's address.
+    pub signer: String,
+    /// Name and version of the key.
+    pub key_id: String,
+    /// When.
+    pub signed_at_us: UnixMicros,
+}
+
+/// What retention may erase without breaking a proof or a fold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Private {
+    /// Free text of a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The address of the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// As the client said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// Numbers and texts for people: denials, step details, an open list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<serde_json::Value>,
+}
+
+impl Fact {
+    /// How long the payload that belongs to it is kept.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::OrderIntent { .. }
+            | Self::OrderOutcome { .. }
+            | Self::OrderInDoubt { .. }
+            | Self::OrderResolved { .. }
+            | Self::OrderCancelAsked { .. }
+            | Self::OrderCancelled { .. }
+            | Self::Fill { .. }
+            | Self::PositionReconciled { .. }
+            | Self::OrderDenied { .. } => Class::TradingData,
+            Self::AuthLogin { .. } | Self::AuthFailed { .. } | Self::TokenRevoked { .. } => {
+                Class::UserData
+            }
+            Self::SystemStarted { .. }
+            | Self::SystemStopped
+            | Self::SystemRecovered { .. }
+            | Self::ActorExited { .. } => Class::SystemLogs,
+            Self::SystemInitialised { .. }
+            | Self::HaltRaised { .. }
+            | Self::HaltReasonAdded { .. }
+            | Self::HaltStep { .. }
+            | Self::HaltReported { .. }
+            | Self::LiftProposed { .. }
+            | Self::LiftApproved { .. }
+            | Self::LiftLifted { .. }
+            | Self::PauseTaken { .. }
+            | Self::PauseReleased { .. }
+            | Self::KeySealed { .. }
+            | Self::KeyCurrent { .. }
+            | Self::ApiKeyCreated { .. }
+            | Self::ApiKeyRevoked { .. }
+            | Self::CheckpointSigned { .. } => Class::AuditLogs,
+        }
+    }
+}
+
+/// A fact on its way into the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What happened.
+    pub fact: Fact,
+    /// What belongs to it and may be erased.
+    pub private: Option<Private>,
+    /// Which part of the system says so, such as `gate`.
+    pub actor: &'static str,
+    /// Who caused it.
+    pub principal: Option<Principal>,
+    /// Ties records of one request together: its `X-Request-Id`, an order id, an incident.
+    pub correlation: Option<String>,
+}
+
+impl Entry {
+    /// A fact of the system itself, with nothing to erase.
+    pub fn of(actor: &'static str, fact: Fact) -> Self {
+        Self {
+            fact,
+            private: None,
+            actor,
+            principal: None,
+            correlation: None,
+        }
+    }
+
+    /// Adds who caused it.
+    #[must_use]
+    pub fn by(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+
+    /// Adds what retention may erase.
+    #[must_use]
+    pub fn with(mut self, private: Private) -> Self {
+        self.private = Some(private);
+        self
+    }
+
+    /// Adds what ties it to other records.
+    #[must_use]
+    pub fn about(mut self, correlation: impl Into<String>) -> Self {
+        self.correlation = Some(correlation.into());
+        self
+    }
+}
+
+/// A fact as it stands in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Position, from 0, without a gap.
+    pub seq: u64,
+    /// max(now, last + 1 µs).
+    pub time: UnixMicros,
+    /// What happened.
+    pub fact: Fact,
+    /// `None` also when it was erased.
+    pub private: Option<Private>,
+    /// Which part of the system said so.
+    pub actor: String,
+    /// Who caused it.
+    pub principal: Option<Principal>,
+    /// What it belongs to.
+    pub correlation: Option<String>,
+}
+
+/// State that is nothing but the records read in order. Kept in memory by its owner, cached on disk
+/// as a snapshot, and made again from record one when the snapshot does not fit.
+pub trait Fold: Serialize + serde::de::DeserializeOwned + Default + Send + 'static {
+    /// Grows whenever the meaning of the stored form changes: an older snapshot is refolded.
+    const VERSION: u32;
+    /// Takes one record in. Total: a record that makes no sense here is ignored.
+    fn apply(&mut self, record: &Record);
+}

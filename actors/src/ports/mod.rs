@@ -1,0 +1,3 @@
+//! Traits for the world outside, each with an in-memory twin that tests and embedders can use.
+
+pub mod venue;
