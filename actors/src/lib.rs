@@ -6,5 +6,6 @@
 //! rules are built.
 
 pub mod domain;
+pub mod gate;
 pub mod journal;
 pub mod ports;

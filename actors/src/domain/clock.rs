@@ -78,13 +78,11 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
                 30,
                 31,
             ];
-            let mut month = 1;
-            for in_month in months {
+            for (month, in_month) in (1..).zip(months) {
                 if rest < in_month {
                     return (year, month, rest + 1);
                 }
                 rest -= in_month;
-                month += 1;
             }
         }
         rest -= length;

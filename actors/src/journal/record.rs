@@ -485,6 +485,36 @@ pub struct Record {
     pub correlation: Option<String>,
 }
 
+/// Proof that a record is durable. Only the journal's writer makes one, after the fsync returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    seq: u64,
+    time: UnixMicros,
+}
+
+impl Committed {
+    /// For the journal's writer alone.
+    pub(super) const fn new(seq: u64, time: UnixMicros) -> Self {
+        Self { seq, time }
+    }
+
+    /// For tests of what follows a commit.
+    #[cfg(test)]
+    pub(crate) const fn for_tests(seq: u64) -> Self {
+        Self::new(seq, UnixMicros(seq))
+    }
+
+    /// Where the record stands.
+    pub const fn seq(self) -> u64 {
+        self.seq
+    }
+
+    /// The record's time.
+    pub const fn time(self) -> UnixMicros {
+        self.time
+    }
+}
+
 /// State that is nothing but the records read in order. Kept in memory by its owner, cached on disk
 /// as a snapshot, and made again from record one when the snapshot does not fit.
 pub trait Fold: Serialize + serde::de::DeserializeOwned + Default + Send + 'static {

@@ -1,0 +1,80 @@
+//! Proof types: an order that the gate admitted, and one whose intent is durable.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use super::Gate;
+use super::exposure::Holder;
+use crate::domain::order::Order;
+use crate::journal::Committed;
+
+/// An order that broke no rule. It owns its reservation: dropped, the exposure is free again.
+///
+/// Only the gate makes one:
+///
+/// ```compile_fail
+/// let forged = flashguard_actors::gate::Admitted { .. };
+/// ```
+#[must_use = "dropping it gives its exposure back"]
+pub struct Admitted {
+    order: Order,
+    reserved_usdc: Decimal,
+    gate: Option<Arc<Gate>>,
+}
+
+impl Admitted {
+    pub(super) fn new(order: Order, reserved_usdc: Decimal, gate: Arc<Gate>) -> Self {
+        Self {
+            order,
+            reserved_usdc,
+            gate: Some(gate),
+        }
+    }
+
+    /// The order, in ticks and lots.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// Exposure reserved, in USDC.
+    pub fn reserved_usdc(&self) -> Decimal {
+        self.reserved_usdc
+    }
+
+    /// The intent is on disk: from now on only a terminal fact frees the exposure.
+    pub fn recorded(mut self, proof: Committed) -> Recorded {
+        self.gate = None;
+        Recorded {
+            order: self.order.clone(),
+            journal_seq: proof.seq(),
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.with_exposure(|exposure| exposure.release(&Holder::Ours(self.order.order_id)));
+        }
+    }
+}
+
+/// An admitted order whose intent is durable: what the key manager signs, and nothing else.
+#[derive(Debug)]
+pub struct Recorded {
+    order: Order,
+    journal_seq: u64,
+}
+
+impl Recorded {
+    /// The order.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// Where its intent stands in the journal.
+    pub fn journal_seq(&self) -> u64 {
+        self.journal_seq
+    }
+}
