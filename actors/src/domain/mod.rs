@@ -8,4 +8,5 @@ pub mod denial;
 pub mod identity;
 pub mod market;
 pub mod order;
+pub mod secret;
 pub mod status;
