@@ -16,6 +16,11 @@ use crate::{
     ticket::{Incarnation, Ticket},
 };
 
+/// Set while halted.
+const HALTED: u64 = 1;
+/// Set between the two steps of a lift; every halt clears it.
+const ARMED: u64 = 2;
+
 /// The list is not searched for ended connections before it is this long.
 const SECTIONS_BEFORE_PRUNING: usize = 64;
 
@@ -48,13 +53,13 @@ impl State {
 
     fn of_word(word: u64) -> Self {
         Self {
-            epoch: word >> 1,
-            halted: word & 1 == 1,
+            epoch: word >> 2,
+            halted: word & HALTED != 0,
         }
     }
 
     fn word(self) -> u64 {
-        self.epoch << 1 | u64::from(self.halted)
+        self.epoch << 2 | u64::from(self.halted)
     }
 }
 
@@ -127,7 +132,7 @@ impl Stopped {
 /// The kill switch. Shared by everyone who trades and everyone who may stop.
 #[derive(Debug)]
 pub struct Latch {
-    /// `epoch << 1 | halted`.
+    /// `epoch << 2 | armed << 1 | halted`.
     word: AtomicU64,
     sections: Mutex<Sections>,
     beat: Beat,
@@ -142,7 +147,7 @@ struct Sections {
 
 impl Latch {
     /// A latch in the given state, as the journal and the sentinel have it (halted when they do not
-    /// know). The epoch is below 2⁶³.
+    /// know). The epoch is below 2⁶².
     pub fn new(state: State, beat: Beat) -> Self {
         Self {
             word: AtomicU64::new(state.word()),
@@ -223,16 +228,33 @@ impl Latch {
         stopped
     }
 
-    /// Ends the halt of exactly this epoch; `false`, and nothing done, when the latch is not halted
-    /// or was halted again since. Tickets and connections from before the halt stay dead.
+    /// First step of a lift: from here on, any further halt call makes [`lift_armed`](Self::lift_armed)
+    /// fail. `false`, and nothing done, when the latch is not halted in this epoch. Whoever lifts
+    /// makes the lift durable between the two steps, so that a halt acknowledged meanwhile stays.
+    pub fn arm_lift(&self, epoch: u64) -> bool {
+        let halted = State::halted(epoch).word();
+        let armed = halted | ARMED;
+        self.word
+            .compare_exchange(halted, armed, SeqCst, SeqCst)
+            .is_ok()
+    }
+
+    /// Second step: ends the halt of exactly this epoch. `false`, and nothing done, when it was not
+    /// armed, or when anybody has called [`halt`](Self::halt) since. Tickets and connections from
+    /// before the halt stay dead.
     ///
     /// The caller has made the lift durable before, and checked who asks.
-    pub fn lift(&self, epoch: u64) -> bool {
-        let halted = State::halted(epoch).word();
+    pub fn lift_armed(&self, epoch: u64) -> bool {
+        let armed = State::halted(epoch).word() | ARMED;
         let open = State::open(epoch).word();
         self.word
-            .compare_exchange(halted, open, SeqCst, SeqCst)
+            .compare_exchange(armed, open, SeqCst, SeqCst)
             .is_ok()
+    }
+
+    /// Both steps of a lift at once, with nothing made durable between them.
+    pub fn lift(&self, epoch: u64) -> bool {
+        self.arm_lift(epoch) && self.lift_armed(epoch)
     }
 
     /// Says that the process is alive; for the one watching thread, several times per limit.
@@ -255,23 +277,24 @@ impl Latch {
         self.beat.check()
     }
 
-    /// Sets the halted bit, and raises the epoch if it was clear. Whether it was, and the epoch.
+    /// Sets the halted bit, and raises the epoch if it was clear; takes back a lift half made.
+    /// Whether this call was the one that halted, and the epoch.
     fn close(&self) -> (bool, u64) {
         let mut word = self.word.load(SeqCst);
         loop {
             let state = State::of_word(word);
-            if state.halted {
+            if word == state.word() && state.halted {
                 sync::model_fence();
                 return (false, state.epoch);
             }
-            let closed = State::halted(state.epoch.wrapping_add(1));
+            let closed = State::halted(state.epoch.wrapping_add(u64::from(!state.halted)));
             match self
                 .word
                 .compare_exchange(word, closed.word(), SeqCst, SeqCst)
             {
                 Ok(_) => {
                     sync::model_fence();
-                    return (true, closed.epoch);
+                    return (!state.halted, closed.epoch);
                 }
                 Err(now) => word = now,
             }

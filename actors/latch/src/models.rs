@@ -210,6 +210,29 @@ fn an_older_incarnation_is_refused_once_the_next_exists() {
     });
 }
 
+/// Invariant: a halt that returned while a lift was armed leaves the latch halted, whatever the
+/// lift's second step does.
+#[test]
+fn a_halt_wins_against_a_lift_that_was_armed_before_it() {
+    explore(|| {
+        let latch = open_latch();
+        let epoch = latch.halt(LIMIT).epoch;
+        assert!(latch.arm_lift(epoch));
+        let lifting = {
+            let latch = Arc::clone(&latch);
+            thread::spawn(move || latch.lift_armed(epoch))
+        };
+        let again = latch.halt(LIMIT);
+        assert!(latch.state().halted, "halted when the halt returns");
+        let lifted = lifting.join().unwrap();
+        assert!(latch.state().halted, "and after the lift's second step");
+        assert_eq!(
+            again.first, lifted,
+            "either the lift came first, or it failed"
+        );
+    });
+}
+
 #[test]
 #[should_panic(expected = "inside a write after the halt returned")]
 fn a_plain_flag_lets_a_write_through() {

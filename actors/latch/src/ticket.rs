@@ -84,7 +84,7 @@ pub struct Ticket {
 impl Ticket {
     /// The epoch in which it was handed out.
     pub fn epoch(&self) -> u64 {
-        self.word >> 1
+        self.word >> 2
     }
 
     /// Who asked for it.

@@ -87,6 +87,21 @@ fn a_lift_opens_only_the_epoch_it_names() {
 }
 
 #[test]
+fn a_halt_between_the_two_steps_of_a_lift_makes_it_fail_and_keeps_the_epoch() {
+    let latch = open_latch();
+    let epoch = latch.halt(LIMIT).epoch;
+    assert!(!latch.lift_armed(epoch), "not armed");
+    assert!(latch.arm_lift(epoch));
+    assert!(latch.state().halted, "armed is still halted");
+    let again = latch.halt(LIMIT);
+    assert_eq!((again.first, again.epoch), (false, epoch));
+    assert!(!latch.lift_armed(epoch));
+    assert_eq!(latch.state(), State::halted(epoch));
+    assert!(latch.arm_lift(epoch) && latch.lift_armed(epoch));
+    assert_eq!(latch.state(), State::open(epoch));
+}
+
+#[test]
 fn tickets_and_sections_from_before_a_halt_stay_dead_after_the_lift() {
     let latch = open_latch();
     let lane = Fence::new().incarnate();
