@@ -1,1 +1,3 @@
 //! The FlashGuard service: settings, stores, venues, HTTP and command line around `flashguard-actors`.
+
+pub mod settings;
