@@ -28,6 +28,18 @@ pub enum Class {
     SystemLogs,
 }
 
+impl Class {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TradingData => "trading_data",
+            Self::AuditLogs => "audit_logs",
+            Self::UserData => "user_data",
+            Self::SystemLogs => "system_logs",
+        }
+    }
+}
+
 /// What happened. The serialised `kind` and `data` are the stored form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "data")]
@@ -379,6 +391,78 @@ pub struct Private {
 }
 
 impl Fact {
+    /// All kinds that this program knows.
+    pub const KINDS: [&'static str; 31] = [
+        "system.initialised",
+        "system.started",
+        "system.stopped",
+        "system.recovered",
+        "system.actor_exited",
+        "order.intent",
+        "order.outcome",
+        "order.in_doubt",
+        "order.resolved",
+        "order.cancel_asked",
+        "order.cancelled",
+        "fill",
+        "position.reconciled",
+        "order.denied",
+        "halt.raised",
+        "halt.reason_added",
+        "halt.step",
+        "halt.reported",
+        "lift.proposed",
+        "lift.approved",
+        "lift.lifted",
+        "pause.taken",
+        "pause.released",
+        "key.sealed",
+        "key.current",
+        "apikey.created",
+        "apikey.revoked",
+        "auth.login",
+        "auth.failed",
+        "auth.token_revoked",
+        "checkpoint.signed",
+    ];
+
+    /// As it is written.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SystemInitialised { .. } => "system.initialised",
+            Self::SystemStarted { .. } => "system.started",
+            Self::SystemStopped => "system.stopped",
+            Self::SystemRecovered { .. } => "system.recovered",
+            Self::ActorExited { .. } => "system.actor_exited",
+            Self::OrderIntent { .. } => "order.intent",
+            Self::OrderOutcome { .. } => "order.outcome",
+            Self::OrderInDoubt { .. } => "order.in_doubt",
+            Self::OrderResolved { .. } => "order.resolved",
+            Self::OrderCancelAsked { .. } => "order.cancel_asked",
+            Self::OrderCancelled { .. } => "order.cancelled",
+            Self::Fill { .. } => "fill",
+            Self::PositionReconciled { .. } => "position.reconciled",
+            Self::OrderDenied { .. } => "order.denied",
+            Self::HaltRaised { .. } => "halt.raised",
+            Self::HaltReasonAdded { .. } => "halt.reason_added",
+            Self::HaltStep { .. } => "halt.step",
+            Self::HaltReported { .. } => "halt.reported",
+            Self::LiftProposed { .. } => "lift.proposed",
+            Self::LiftApproved { .. } => "lift.approved",
+            Self::LiftLifted { .. } => "lift.lifted",
+            Self::PauseTaken { .. } => "pause.taken",
+            Self::PauseReleased { .. } => "pause.released",
+            Self::KeySealed { .. } => "key.sealed",
+            Self::KeyCurrent { .. } => "key.current",
+            Self::ApiKeyCreated { .. } => "apikey.created",
+            Self::ApiKeyRevoked { .. } => "apikey.revoked",
+            Self::AuthLogin { .. } => "auth.login",
+            Self::AuthFailed { .. } => "auth.failed",
+            Self::TokenRevoked { .. } => "auth.token_revoked",
+            Self::CheckpointSigned { .. } => "checkpoint.signed",
+        }
+    }
+
     /// How long the payload that belongs to it is kept.
     pub const fn class(&self) -> Class {
         match self {

@@ -1,3 +1,4 @@
 //! Traits for the world outside, each with an in-memory twin that tests and embedders can use.
 
+pub mod journal;
 pub mod venue;
