@@ -1,3 +1,4 @@
 //! The FlashGuard service: settings, stores, venues, HTTP and command line around `flashguard-actors`.
 
 pub mod settings;
+pub mod venues;
