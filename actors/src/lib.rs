@@ -8,4 +8,5 @@
 pub mod domain;
 pub mod gate;
 pub mod journal;
+pub mod key_manager;
 pub mod ports;

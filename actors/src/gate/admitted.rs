@@ -68,6 +68,12 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// For tests of what follows the gate and the journal.
+    #[cfg(test)]
+    pub(crate) fn for_tests(order: Order, journal_seq: u64) -> Self {
+        Self { order, journal_seq }
+    }
+
     /// The order.
     pub fn order(&self) -> &Order {
         &self.order

@@ -1,0 +1,32 @@
+//! The key manager: the only place that holds keys and the only place that signs.
+//!
+//! It protects the private key that signs orders (`sei`) and the credential at the venue (`venue`).
+//! On disk each secret lies in an [`envelope`] that opens for its own place alone; in use it lies in
+//! locked memory behind [`KeyManager`], which signs nothing but an order whose intent is durable
+//! ([`Recorded`](crate::gate::Recorded)) and hands out nothing but the framed request. Signing runs
+//! on the thread that carries the order; importing and listing keys is the actor's.
+//!
+//! It does not rotate, and it holds no key class but these two: those parts are not built.
+
+mod chain_key;
+pub mod envelope;
+mod fold;
+pub mod sign_raw;
+mod signer;
+mod typed_data;
+mod vault;
+mod venue_credential;
+
+pub use chain_key::{ChainKey, NotAChainKey};
+pub use envelope::{MasterKey, NotAMasterKey, OpenError, Purpose, SealError};
+pub use fold::{KeyState, KeysFold};
+pub use signer::{
+    HotKeys, Identity, KeyError, KeyManager, SignError, open_venue_credential, seal_chain_key,
+    seal_venue_credential,
+};
+pub use typed_data::{CHAIN_ID_DEFAULT, LastHopMismatch};
+pub use vault::{Sealed, Vault, VaultError};
+pub use venue_credential::{AccountProblem, NotACredential, VenueCredential, judge_account};
+
+#[cfg(test)]
+pub(crate) mod tests;

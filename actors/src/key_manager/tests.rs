@@ -1,0 +1,238 @@
+//! Signing as a whole: what comes out is the order that was recorded, and nothing else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::clock::{SystemEntropy, UnixMicros};
+use crate::domain::market::{Lots, Symbol, Ticks};
+use crate::domain::order::{Order, OrderId, OrderType, Side};
+use crate::domain::secret::Redacted;
+use crate::journal::record::{Fact, Fold, Record};
+use crate::ports::key_store::{KeyName, KeyStore, MemoryKeyStore};
+use crate::ports::venue::{
+    Capabilities, CredentialView, Framed, Framing, OrderAnswer, OrderSignature, Query, Reply,
+    VenueError,
+};
+
+/// A framing that shows what it was given.
+struct Echo;
+
+impl Framing for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            acceptance_expiry: true,
+            lookup_by_our_id: true,
+            cancel_all: true,
+        }
+    }
+    fn order(
+        &self,
+        order: &Order,
+        signature: &OrderSignature,
+        credential: &CredentialView<'_>,
+        now: UnixMicros,
+    ) -> Framed {
+        Framed {
+            method: http::Method::POST,
+            target: format!("/orders?at={}", now.0),
+            headers: vec![("x-api-key", credential.api_key.to_owned())],
+            body: Bytes::from(format!("{} {}", order.order_id, signature.signature)),
+        }
+    }
+    fn read_order_answer(&self, status: u16, _: &[u8]) -> OrderAnswer {
+        OrderAnswer::Unclear { status }
+    }
+    fn query(&self, query: &Query, credential: &CredentialView<'_>, _: UnixMicros) -> Framed {
+        Framed {
+            method: http::Method::GET,
+            target: format!("/{query:?}"),
+            headers: vec![("x-api-key", credential.api_key.to_owned())],
+            body: Bytes::new(),
+        }
+    }
+    fn read(&self, _: &Query, _: u16, _: &[u8]) -> Result<Reply, VenueError> {
+        Err(VenueError::CredentialRejected)
+    }
+}
+
+fn order() -> Order {
+    Order {
+        order_id: OrderId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),
+        symbol: Symbol::parse("SEI/USDC").unwrap(),
+        side: Side::Buy,
+        order_type: OrderType::Limit,
+        price_ticks: Ticks(2500),
+        price: Decimal::from_str_exact("0.2500").unwrap(),
+        size_lots: Lots(100),
+        size: Decimal::from_str_exact("100").unwrap(),
+        expires_at_ms: 1_795_519_533_123,
+    }
+}
+
+fn recorded() -> crate::gate::Recorded {
+    crate::gate::Recorded::for_tests(order(), 7)
+}
+
+fn text(text: &str) -> Redacted {
+    Redacted::taken_from(text.as_bytes().to_vec()).unwrap()
+}
+
+const DEV_KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+fn vault(store: Arc<dyn KeyStore>) -> Vault {
+    let master = MasterKey::generate(&SystemEntropy).unwrap();
+    Vault::new(store, master, Arc::new(SystemEntropy))
+}
+
+fn fold_of(facts: impl IntoIterator<Item = Fact>) -> KeysFold {
+    let mut fold = KeysFold::default();
+    for (seq, fact) in facts.into_iter().enumerate() {
+        fold.apply(&Record {
+            seq: seq as u64,
+            time: UnixMicros(seq as u64),
+            fact,
+            private: None,
+            actor: "key_manager".into(),
+            principal: None,
+            correlation: None,
+        });
+    }
+    fold
+}
+
+fn both_keys(vault: &Vault) -> Vec<Fact> {
+    let key = ChainKey::parse(&text(DEV_KEY), &SystemEntropy).unwrap();
+    let credential = VenueCredential::new("key-1", "secret-1").unwrap();
+    let chain = seal_chain_key(vault, &key).unwrap();
+    let venue = seal_venue_credential(vault, &credential).unwrap();
+    [chain.facts(), venue.facts()].concat()
+}
+
+fn key_manager() -> KeyManager {
+    let vault = vault(MemoryKeyStore::new());
+    let fold = fold_of(both_keys(&vault));
+    let keys = HotKeys::open(&vault, &fold).unwrap();
+    KeyManager::new(keys, CHAIN_ID_DEFAULT, Arc::new(SystemEntropy))
+}
+
+#[test]
+fn a_recorded_order_is_signed_by_the_key_in_use_and_framed_whole() {
+    let signed = key_manager()
+        .sign(&recorded(), &Echo, UnixMicros(42))
+        .unwrap();
+    assert_eq!(signed.key_id(), "sei/1");
+    assert_eq!(signed.credential_generation(), 1);
+    assert_eq!(signed.signed_at(), UnixMicros(42));
+    assert_eq!(signed.order(), &order());
+    let signature = signed.signature();
+    assert_eq!(
+        signature.signer,
+        "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+    );
+    assert_eq!(signed.framed().target, "/orders?at=42");
+    let body = std::str::from_utf8(&signed.framed().body).unwrap();
+    assert_eq!(
+        body,
+        format!("{} {}", order().order_id, signature.signature)
+    );
+    assert_eq!(
+        recover(&signature.digest, &signature.signature),
+        signature.signer
+    );
+}
+
+/// The address that an independent recovery finds behind a signature.
+fn recover(digest: &str, signature: &str) -> String {
+    use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+    let digest: [u8; 32] = hex::decode(&digest[2..]).unwrap().try_into().unwrap();
+    let bytes = hex::decode(&signature[2..]).unwrap();
+    assert_eq!(bytes.len(), 65);
+    let id = RecoveryId::from_u8_masked(bytes[64] - 27);
+    let point = RecoverableSignature::from_compact(&bytes[..64], id)
+        .unwrap()
+        .recover(secp256k1::Message::from_digest(digest))
+        .unwrap();
+    alloy_primitives::Address::from_raw_public_key(&point.serialize_uncompressed()[1..])
+        .to_checksum(None)
+}
+
+#[test]
+fn the_same_order_has_the_same_signature() {
+    let keys = key_manager();
+    let signature = || {
+        keys.sign(&recorded(), &Echo, UnixMicros(1))
+            .unwrap()
+            .signature()
+            .clone()
+    };
+    assert_eq!(signature(), signature());
+}
+
+#[test]
+fn queries_are_framed_with_the_credential_in_use() {
+    let framed = key_manager().frame_query(&Echo, &Query::CancelAll, UnixMicros(1));
+    assert_eq!(framed.target, "/CancelAll");
+    assert_eq!(framed.headers, [("x-api-key", "key-1".to_owned())]);
+}
+
+#[test]
+fn a_key_that_the_journal_does_not_name_is_not_used() {
+    let vault = vault(MemoryKeyStore::new());
+    let facts = both_keys(&vault);
+    for (without, name) in [(1, "sei"), (3, "venue")] {
+        let mut some = facts.clone();
+        some.remove(without);
+        let opened = HotKeys::open(&vault, &fold_of(some)).err().unwrap();
+        assert!(matches!(opened, KeyError::Missing { name: n } if n.as_str() == name));
+    }
+}
+
+#[test]
+fn a_lost_file_and_another_key_are_told_apart() {
+    let store = MemoryKeyStore::new();
+    let vault = vault(store.clone());
+    let facts = both_keys(&vault);
+    let current = |version| Fact::KeyCurrent {
+        name: "sei".into(),
+        version,
+    };
+    let lost = fold_of([facts.clone(), vec![current(9)]].concat());
+    let opened = HotKeys::open(&vault, &lost).err().unwrap();
+    assert!(matches!(opened, KeyError::Lost { version: 9, .. }));
+
+    let mut other = facts;
+    if let Fact::KeySealed { fingerprint, .. } = &mut other[0] {
+        fingerprint.make_ascii_lowercase();
+    }
+    let opened = HotKeys::open(&vault, &fold_of(other)).err().unwrap();
+    assert!(matches!(opened, KeyError::OtherKey { version: 1, .. }));
+}
+
+#[test]
+fn names_of_this_program_are_names() {
+    for name in [HotKeys::CHAIN, HotKeys::VENUE] {
+        assert!(KeyName::parse(name).is_ok());
+    }
+}
+
+#[test]
+fn no_error_says_anything_of_a_key() {
+    let canary = "canary0123456789canary0123456789canary0123456789canary0123456789";
+    let parsed = ChainKey::parse(&text(canary), &SystemEntropy)
+        .err()
+        .unwrap();
+    let credential = VenueCredential::parse(&text(canary)).err().unwrap();
+    for said in [
+        format!("{parsed} {parsed:?}"),
+        format!("{credential} {credential:?}"),
+    ] {
+        assert!(!said.contains("canary"), "{said}");
+    }
+}
