@@ -2,6 +2,7 @@
 //! adapters. What an adapter must be able to do is the port's (`flashguard_actors::ports::venue`).
 
 pub mod endpoint;
+pub mod paper;
 pub mod pool;
 pub mod tls;
 pub mod wire;
