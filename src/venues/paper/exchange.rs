@@ -204,10 +204,10 @@ impl Exchange {
             .get(&number)
             .filter(|order| order.account.as_ref() == account)?;
         let mut order = self.live.remove(&number)?;
-        if let Some((index, ticks)) = grid_price(&order) {
-            if let Some(trading) = self.markets.get_mut(index) {
-                trading.book.remove(order.terms.side, ticks, number);
-            }
+        if let Some((index, ticks)) = grid_price(&order)
+            && let Some(trading) = self.markets.get_mut(index)
+        {
+            trading.book.remove(order.terms.side, ticks, number);
         }
         self.close(&mut order, Status::Cancelled, now_ms);
         let change = Change::Order(order.clone());

@@ -218,11 +218,11 @@ fn listen(
                 Ok(server) => server.run(),
                 Err(error) => return drop(sender.send(Err(error))),
             };
-            if sender.send(Ok(server.handle())).is_ok() {
-                if let Err(error) = server.await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "the paper venue's listener failed");
-                }
+            if sender.send(Ok(server.handle())).is_ok()
+                && let Err(error) = server.await
+            {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the paper venue's listener failed");
             }
         });
     };
