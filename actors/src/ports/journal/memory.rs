@@ -34,6 +34,7 @@ struct Inner {
     committed: Contents,
     faults: Faults,
     commits: u64,
+    gate: Arc<Mutex<()>>,
 }
 
 /// What goes wrong, on demand.
@@ -57,6 +58,7 @@ impl MemoryJournal {
             committed: Contents::default(),
             faults: Faults::default(),
             commits: 0,
+            gate: Arc::default(),
         })))
     }
 
@@ -71,6 +73,18 @@ impl MemoryJournal {
     /// Sets what goes wrong from now on.
     pub fn fail(&self, faults: Faults) {
         self.0.lock().faults = faults;
+    }
+
+    /// While it is locked, commits do not end: a slow disk.
+    pub fn gate(&self) -> Arc<Mutex<()>> {
+        self.0.lock().gate.clone()
+    }
+
+    /// Changes a stored record behind the writer's back: what an attacker would do.
+    pub fn tamper(&self, seq: usize, change: impl FnOnce(&mut RawRecord)) {
+        if let Some(record) = self.0.lock().committed.records.get_mut(seq) {
+            change(record);
+        }
     }
 
     /// Groups committed so far.
@@ -266,7 +280,10 @@ impl JournalStore for MemoryStore {
             }
         }
         self.group()?.identities.push((identity.clone(), seq));
-        Ok(Claim::Claimed)
+        Ok(match held {
+            None => Claim::Claimed,
+            Some(_) => Claim::Renewed,
+        })
     }
 
     fn insert(&mut self, row: &RecordRow<'_>) -> Result<(), StoreError> {
@@ -303,6 +320,8 @@ impl JournalStore for MemoryStore {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
+        let gate = self.shared.gate();
+        let _slow = gate.lock();
         let group = self.group.take().unwrap_or_default();
         let mut inner = self.shared.0.lock();
         if let Some(left) = &mut inner.faults.commits_left {

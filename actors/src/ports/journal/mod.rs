@@ -127,6 +127,8 @@ pub struct Head {
 pub enum Claim {
     /// It is this record's from now on, if the transaction commits.
     Claimed,
+    /// The same, and the record it was bound to before had expired.
+    Renewed,
     /// It belongs to this record already.
     Taken(u64),
 }
