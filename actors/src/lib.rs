@@ -5,6 +5,7 @@
 //! `key_manager` → `trading` → `emergency` → `system`. Without the feature `runtime` only the pure
 //! rules are built.
 
+pub mod auth;
 pub mod domain;
 pub mod gate;
 pub mod journal;

@@ -1,0 +1,600 @@
+//! The door for callers: API keys and tokens, answered from published snapshots on any thread.
+//!
+//! A check reads one snapshot of keys, one of revocations, and changes nothing; only a logout and a
+//! record of the journal do. A token counts for as long as its key does: a revoked or expired key,
+//! or one with another role, kills its tokens at once.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use sha2::{Digest, Sha256};
+
+use super::api_key::{self, Presented, Verifier};
+use super::episodes::FailedLogins;
+use super::fold::{ApiKeyMeta, AuthFold, is_over};
+use super::token::{Claims, TokenKey};
+use crate::domain::clock::{EntropyFailed, SharedEntropy, UnixMicros};
+use crate::domain::identity::{Caller, Principal, Role};
+use crate::journal::record::{Fact, Fold as _, Record};
+
+/// Tokens whose signature was checked and is remembered.
+const CHECKED_TOKENS_MAX: usize = 1_024;
+/// Tokens taken back and not yet ended, at once.
+const REVOKED_TOKENS_MAX: usize = 65_536;
+
+/// Why somebody does not come in. What is said outside is the [code](AuthError::code) alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// There is no credential.
+    #[error("a credential is needed: Authorization: Bearer <token or API key>")]
+    Missing,
+    /// It is neither a token nor an API key.
+    #[error("the credential is neither a token nor an API key")]
+    Malformed,
+    /// It proves nothing.
+    #[error("the credential is not valid")]
+    Invalid,
+    /// It was valid until some time ago.
+    #[error("the credential has expired")]
+    Expired,
+    /// It was taken back.
+    #[error("the credential was revoked")]
+    Revoked,
+    /// Something here failed; the credential was not judged.
+    #[error("the credential could not be checked")]
+    Unavailable,
+}
+
+impl AuthError {
+    /// The contract's code at a login: one for every reason, so that a guess learns nothing.
+    pub const fn login_code(self) -> &'static str {
+        match self {
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Missing | Self::Malformed | Self::Invalid | Self::Expired | Self::Revoked => {
+                "INVALID_CREDENTIALS"
+            }
+        }
+    }
+
+    /// The contract's code everywhere else.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Missing | Self::Malformed | Self::Invalid | Self::Expired | Self::Revoked => {
+                "UNAUTHENTICATED"
+            }
+        }
+    }
+}
+
+impl From<EntropyFailed> for AuthError {
+    fn from(_: EntropyFailed) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// The credential in an `Authorization` header: `Bearer` in any case, then the credential.
+///
+/// # Errors
+///
+/// [`AuthError::Missing`] without a header, [`AuthError::Malformed`] for another scheme.
+pub fn bearer_of(header: Option<&str>) -> Result<&str, AuthError> {
+    let header = header.ok_or(AuthError::Missing)?;
+    match header.split_once(' ') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => Ok(rest.trim()),
+        _ => Err(AuthError::Malformed),
+    }
+}
+
+/// A login that succeeded.
+pub struct Login {
+    /// The token: for the caller alone, never logged.
+    pub token: String,
+    /// For how long it counts, in seconds.
+    pub expires_in_s: u64,
+    /// Who logged in.
+    pub caller: Caller,
+    /// The token's id.
+    pub jti: String,
+    /// `auth.login`, to be journaled before the token is given out.
+    pub fact: Fact,
+}
+
+/// Who may come in. Shared by every thread.
+pub struct Access {
+    /// What the journal says, and what proves each key. Held only while it changes.
+    known: Mutex<Known>,
+    keys: ArcSwap<HashMap<String, Key>>,
+    /// By token id: when the token would have ended.
+    revoked: ArcSwap<HashMap<String, UnixMicros>>,
+    /// By SHA-256 of the token: what a checked signature stands for. Time and revocation are not in
+    /// it.
+    checked: RwLock<HashMap<[u8; 32], Arc<Claims>>>,
+    failed: Mutex<FailedLogins>,
+    token_key: TokenKey,
+    token_lifetime_s: u64,
+    entropy: SharedEntropy,
+}
+
+struct Known {
+    fold: AuthFold,
+    verifiers: HashMap<String, Verifier>,
+}
+
+#[derive(Clone)]
+struct Key {
+    meta: ApiKeyMeta,
+    verifier: Verifier,
+}
+
+impl Key {
+    fn check(&self, now: UnixMicros) -> Result<(), AuthError> {
+        if self.meta.revoked.is_some() {
+            return Err(AuthError::Revoked);
+        }
+        match self.meta.expires {
+            Some(expires) if expires <= now => Err(AuthError::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller {
+            principal: Principal::api_key(&self.meta.id),
+            owner: self.meta.owner.clone(),
+            client: self.meta.client.clone(),
+            role: self.meta.role,
+            key_created_us: self.meta.created,
+            key_made_locally: self.meta.local,
+        }
+    }
+}
+
+impl Access {
+    /// Access for the keys of `fold` that `verifiers` (by key id) can prove. Tokens are signed by
+    /// `token_key` and count for `token_lifetime_s` (`auth.token_lifetime_s`).
+    pub fn new(
+        fold: AuthFold,
+        verifiers: HashMap<String, Verifier>,
+        token_key: TokenKey,
+        token_lifetime_s: u64,
+        entropy: SharedEntropy,
+    ) -> Self {
+        let access = Self {
+            keys: ArcSwap::default(),
+            revoked: ArcSwap::default(),
+            checked: RwLock::default(),
+            failed: Mutex::default(),
+            known: Mutex::new(Known { fold, verifiers }),
+            token_key,
+            token_lifetime_s,
+            entropy,
+        };
+        access.publish(&access.known.lock());
+        access
+    }
+
+    /// Who stands behind a bearer credential, a token or an API key.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError`] says why nobody does.
+    pub fn caller(&self, bearer: &str, now: UnixMicros) -> Result<Caller, AuthError> {
+        if bearer.is_empty() {
+            return Err(AuthError::Missing);
+        }
+        if api_key::looks_like_one(bearer) {
+            return self.by_api_key(bearer, now);
+        }
+        let claims = self.claims(bearer)?;
+        self.by_token(&claims, now)
+    }
+
+    /// Turns an API key into a token.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError`]; outside it is one code for every reason.
+    pub fn login(&self, api_key: &str, now: UnixMicros) -> Result<Login, AuthError> {
+        let caller = self.by_api_key(api_key, now)?;
+        let (token, claims) = self.token_key.make(
+            caller.principal.as_str(),
+            caller.role,
+            now,
+            self.token_lifetime_s,
+            &*self.entropy,
+        )?;
+        let fact = Fact::AuthLogin {
+            principal: caller.principal.clone(),
+            jti: claims.jti.clone(),
+            expires_us: claims.ends(),
+        };
+        Ok(Login {
+            token,
+            expires_in_s: self.token_lifetime_s,
+            caller,
+            jti: claims.jti,
+            fact,
+        })
+    }
+
+    /// Takes a token back, from this moment. The fact returned is to be journaled before the answer,
+    /// so that it stays taken back after a restart.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError`] when it is not a token that counts; an API key is not taken back this way.
+    pub fn logout(&self, bearer: &str, now: UnixMicros) -> Result<Fact, AuthError> {
+        if api_key::looks_like_one(bearer) {
+            return Err(AuthError::Malformed);
+        }
+        let claims = self.claims(bearer)?;
+        self.by_token(&claims, now)?;
+        let _changing = self.known.lock();
+        let mut revoked = HashMap::clone(&self.revoked.load());
+        revoked.retain(|_, ends| !is_over(*ends, now));
+        if revoked.len() >= REVOKED_TOKENS_MAX {
+            return Err(AuthError::Unavailable);
+        }
+        revoked.insert(claims.jti.clone(), claims.ends());
+        self.revoked.store(Arc::new(revoked));
+        Ok(Fact::TokenRevoked {
+            jti: claims.jti.clone(),
+            expires_us: claims.ends(),
+        })
+    }
+
+    /// What a role may do, as the contract's answers list it.
+    pub const fn permissions_of(role: Role) -> &'static [&'static str] {
+        role.grants()
+    }
+
+    /// Takes in what proves a new key. Its `apikey.created` record, by [`Access::apply`], opens it.
+    pub fn add_verifier(&self, id: &str, verifier: Verifier) {
+        let mut known = self.known.lock();
+        known.verifiers.insert(id.to_owned(), verifier);
+        self.publish(&known);
+    }
+
+    /// Takes a durable record in, and publishes what it changes.
+    pub fn apply(&self, record: &Record) {
+        let changes = matches!(
+            record.fact,
+            Fact::ApiKeyCreated { .. } | Fact::ApiKeyRevoked { .. } | Fact::TokenRevoked { .. }
+        );
+        if changes {
+            let mut known = self.known.lock();
+            known.fold.apply(record);
+            self.publish(&known);
+        }
+    }
+
+    /// Every API key, without what proves it, sorted by id.
+    pub fn api_keys(&self) -> Vec<ApiKeyMeta> {
+        self.known.lock().fold.keys().cloned().collect()
+    }
+
+    /// Counts a failed login from an address. `Some(count)` is to be journaled now (J6).
+    pub fn login_failed(&self, from: IpAddr, now: UnixMicros) -> Option<u64> {
+        self.failed.lock().observe(from, now)
+    }
+
+    /// Counts of failed logins to be journaled now, by address (`None` = many). Called about once a
+    /// second.
+    pub fn failed_logins_due(&self, now: UnixMicros) -> Vec<(Option<IpAddr>, u64)> {
+        self.failed.lock().due(now)
+    }
+
+    fn publish(&self, known: &Known) {
+        let key = |meta: &ApiKeyMeta| {
+            let verifier = known.verifiers.get(&meta.id)?.clone();
+            let meta = meta.clone();
+            Some((meta.id.clone(), Key { meta, verifier }))
+        };
+        self.keys
+            .store(Arc::new(known.fold.keys().filter_map(key).collect()));
+        // A logout that is not journaled yet stays in force.
+        let mut revoked = HashMap::clone(&self.revoked.load());
+        let recorded = known.fold.revoked_tokens();
+        revoked.extend(recorded.map(|(jti, ends)| (jti.to_owned(), ends)));
+        self.revoked.store(Arc::new(revoked));
+    }
+
+    /// An unknown id takes the same way as a wrong secret, and only a proven key learns its state.
+    fn by_api_key(&self, text: &str, now: UnixMicros) -> Result<Caller, AuthError> {
+        let presented = Presented::parse(text).map_err(|_| AuthError::Malformed)?;
+        let keys = self.keys.load();
+        let key = keys.get(presented.id);
+        let nobody = Verifier::of_nobody();
+        let proven = key.map_or(&nobody, |key| &key.verifier).proves(&presented);
+        match key {
+            Some(key) if proven => key.check(now).map(|()| key.caller()),
+            _ => Err(AuthError::Invalid),
+        }
+    }
+
+    fn by_token(&self, claims: &Claims, now: UnixMicros) -> Result<Caller, AuthError> {
+        claims.check_time(now)?;
+        if self.revoked.load().contains_key(&claims.jti) {
+            return Err(AuthError::Revoked);
+        }
+        let keys = self.keys.load();
+        let key = keys.get(&claims.sub).ok_or(AuthError::Invalid)?;
+        key.check(now)?;
+        if key.meta.role != claims.role {
+            return Err(AuthError::Revoked);
+        }
+        Ok(key.caller())
+    }
+
+    /// What a token says, its signature checked now or before.
+    fn claims(&self, token: &str) -> Result<Arc<Claims>, AuthError> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        if let Some(claims) = self.checked.read().get(&digest) {
+            return Ok(claims.clone());
+        }
+        let claims = Arc::new(self.token_key.read(token)?);
+        let mut checked = self.checked.write();
+        if checked.len() >= CHECKED_TOKENS_MAX {
+            checked.clear();
+        }
+        checked.insert(digest, claims.clone());
+        Ok(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{ApiKey, NewApiKey};
+    use crate::domain::clock::SystemEntropy;
+    use crate::domain::identity::{Client, Owner};
+    use crate::domain::secret::SecretBytes;
+
+    const NOW: UnixMicros = UnixMicros(1_795_519_533_000_000);
+    const LIFETIME_S: u64 = 3_600;
+
+    fn later(seconds: u64) -> UnixMicros {
+        NOW.plus_millis(seconds * 1_000)
+    }
+
+    fn access() -> Access {
+        let secret = SecretBytes::random(32, &SystemEntropy).unwrap();
+        let token_key = TokenKey::new("jwt/1".into(), secret).unwrap();
+        let (fold, verifiers) = Default::default();
+        Access::new(
+            fold,
+            verifiers,
+            token_key,
+            LIFETIME_S,
+            Arc::new(SystemEntropy),
+        )
+    }
+
+    fn apply(access: &Access, time: UnixMicros, fact: Fact) {
+        access.apply(&Record {
+            seq: 0,
+            time,
+            fact,
+            private: None,
+            actor: "auth".into(),
+            principal: None,
+            correlation: None,
+        });
+    }
+
+    fn add(access: &Access, role: Role, expires: Option<UnixMicros>) -> (String, String) {
+        let new = NewApiKey {
+            owner: Owner::try_from("ann".to_owned()).unwrap(),
+            client: Some(Client::try_from("bot".to_owned()).unwrap()),
+            role,
+            local: true,
+            expires,
+        };
+        let (key, fact) = new.make(&SystemEntropy).unwrap();
+        access.add_verifier(key.id().as_str(), key.verifier());
+        apply(access, NOW, fact);
+        (text_of(&key), key.id().to_string())
+    }
+
+    fn text_of(key: &ApiKey) -> String {
+        String::from_utf8(key.to_text().expose().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_key_and_the_token_made_with_it_are_the_same_caller() {
+        let access = access();
+        let (key, id) = add(&access, Role::Admin, None);
+        let by_key = access.caller(&key, NOW).unwrap();
+        assert_eq!(by_key.principal.as_str(), id);
+        assert_eq!(
+            (by_key.role, by_key.key_created_us, by_key.key_made_locally),
+            (Role::Admin, NOW, true)
+        );
+        let login = access.login(&key, NOW).unwrap();
+        assert_eq!(login.caller, by_key);
+        assert_eq!(login.expires_in_s, LIFETIME_S);
+        for _ in 0..3 {
+            assert_eq!(access.caller(&login.token, later(1)), Ok(by_key.clone()));
+        }
+        let Fact::AuthLogin {
+            principal,
+            jti,
+            expires_us,
+        } = login.fact
+        else {
+            panic!("{:?}", login.fact);
+        };
+        assert_eq!((principal.as_str(), jti), (id.as_str(), login.jti));
+        assert_eq!(expires_us, later(LIFETIME_S));
+    }
+
+    #[test]
+    fn an_unknown_id_and_a_wrong_secret_are_the_same_refusal() {
+        let access = access();
+        let (key, id) = add(&access, Role::Admin, None);
+        let stranger = ApiKey::generate(&SystemEntropy).unwrap();
+        let unknown = text_of(&stranger);
+        let wrong = unknown.replace(stranger.id().as_str(), &id);
+        assert_ne!(wrong, key);
+        for presented in [unknown, wrong] {
+            assert_eq!(access.caller(&presented, NOW), Err(AuthError::Invalid));
+            assert_eq!(
+                access.login(&presented, NOW).err(),
+                Some(AuthError::Invalid)
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_whose_verifier_is_lost_proves_nobody() {
+        let access = access();
+        let key = ApiKey::generate(&SystemEntropy).unwrap();
+        apply(
+            &access,
+            NOW,
+            Fact::ApiKeyCreated {
+                id: key.id().to_string(),
+                owner: Owner::try_from("ann".to_owned()).unwrap(),
+                client: Client::try_from("bot".to_owned()).unwrap(),
+                role: Role::Admin,
+                local: true,
+                expires_us: None,
+            },
+        );
+        assert_eq!(access.caller(&text_of(&key), NOW), Err(AuthError::Invalid));
+        assert_eq!(access.api_keys().len(), 1);
+    }
+
+    #[test]
+    fn a_verifier_without_its_record_proves_nobody() {
+        let access = access();
+        let key = ApiKey::generate(&SystemEntropy).unwrap();
+        access.add_verifier(key.id().as_str(), key.verifier());
+        assert_eq!(access.caller(&text_of(&key), NOW), Err(AuthError::Invalid));
+    }
+
+    #[test]
+    fn a_token_ends_with_its_time_also_when_it_was_checked_before() {
+        let access = access();
+        let (key, _) = add(&access, Role::System, None);
+        let login = access.login(&key, NOW).unwrap();
+        assert!(access.caller(&login.token, later(LIFETIME_S)).is_ok());
+        let over = later(LIFETIME_S + super::super::token::CLOCK_LEEWAY_S + 1);
+        assert_eq!(access.caller(&login.token, over), Err(AuthError::Expired));
+        assert!(access.caller(&key, over).is_ok(), "the key itself goes on");
+    }
+
+    #[test]
+    fn a_token_taken_back_is_dead_at_once_and_stays_dead() {
+        let access = access();
+        let (key, _) = add(&access, Role::Admin, None);
+        let (one, two) = (
+            access.login(&key, NOW).unwrap(),
+            access.login(&key, NOW).unwrap(),
+        );
+        assert!(access.caller(&one.token, NOW).is_ok());
+        let fact = access.logout(&one.token, NOW).unwrap();
+        assert_eq!(access.caller(&one.token, NOW), Err(AuthError::Revoked));
+        assert_eq!(
+            access.logout(&one.token, NOW).err(),
+            Some(AuthError::Revoked)
+        );
+        assert!(
+            access.caller(&two.token, NOW).is_ok(),
+            "the other one goes on"
+        );
+        add(&access, Role::Readonly, None);
+        assert_eq!(
+            access.caller(&one.token, NOW),
+            Err(AuthError::Revoked),
+            "before its record"
+        );
+        apply(&access, later(1), fact);
+        assert_eq!(access.caller(&one.token, later(2)), Err(AuthError::Revoked));
+    }
+
+    #[test]
+    fn an_api_key_is_not_taken_back_by_a_logout() {
+        let access = access();
+        let (key, _) = add(&access, Role::Admin, None);
+        assert_eq!(access.logout(&key, NOW).err(), Some(AuthError::Malformed));
+        assert!(access.caller(&key, NOW).is_ok());
+    }
+
+    #[test]
+    fn revoking_a_key_kills_its_tokens() {
+        let access = access();
+        let ((key, id), (other, _)) = (
+            add(&access, Role::Admin, None),
+            add(&access, Role::Admin, None),
+        );
+        let (mine, theirs) = (
+            access.login(&key, NOW).unwrap(),
+            access.login(&other, NOW).unwrap(),
+        );
+        assert!(access.caller(&mine.token, NOW).is_ok());
+        apply(&access, NOW, Fact::ApiKeyRevoked { id });
+        for bearer in [&key, &mine.token] {
+            assert_eq!(access.caller(bearer, NOW), Err(AuthError::Revoked));
+        }
+        assert!(access.caller(&theirs.token, NOW).is_ok());
+    }
+
+    #[test]
+    fn an_expired_key_and_its_tokens_are_refused_from_that_instant() {
+        let access = access();
+        let (key, _) = add(&access, Role::Admin, Some(later(60)));
+        let login = access.login(&key, NOW).unwrap();
+        let before = UnixMicros(later(60).0 - 1);
+        for bearer in [&key, &login.token] {
+            assert!(access.caller(bearer, before).is_ok());
+            assert_eq!(access.caller(bearer, later(60)), Err(AuthError::Expired));
+        }
+    }
+
+    #[test]
+    fn what_is_no_credential_is_told_apart_here_and_has_one_code_outside() {
+        let access = access();
+        assert_eq!(access.caller("", NOW), Err(AuthError::Missing));
+        for bearer in ["x", "fg_", "fg_x_y", "a.b.c", "é", "null"] {
+            assert_eq!(
+                access.caller(bearer, NOW),
+                Err(AuthError::Malformed),
+                "{bearer}"
+            );
+        }
+        for error in [
+            AuthError::Missing,
+            AuthError::Malformed,
+            AuthError::Invalid,
+            AuthError::Expired,
+            AuthError::Revoked,
+        ] {
+            assert_eq!(error.login_code(), "INVALID_CREDENTIALS");
+            assert_eq!(error.code(), "UNAUTHENTICATED");
+        }
+        assert_eq!(bearer_of(None), Err(AuthError::Missing));
+        assert_eq!(bearer_of(Some("Basic abc")), Err(AuthError::Malformed));
+        assert_eq!(bearer_of(Some("Bearer abc")), Ok("abc"));
+        assert_eq!(bearer_of(Some("bearer  abc ")), Ok("abc"));
+    }
+
+    #[test]
+    fn the_memory_of_checked_tokens_is_bounded() {
+        let access = access();
+        let (key, _) = add(&access, Role::Admin, None);
+        let first = access.login(&key, NOW).unwrap().token;
+        for _ in 0..CHECKED_TOKENS_MAX + 10 {
+            let token = access.login(&key, NOW).unwrap().token;
+            assert!(access.caller(&token, NOW).is_ok());
+        }
+        assert!(access.checked.read().len() <= CHECKED_TOKENS_MAX);
+        assert!(access.caller(&first, NOW).is_ok());
+        assert!(access.caller("a.b.c", NOW).is_err());
+    }
+}

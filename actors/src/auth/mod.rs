@@ -1,0 +1,23 @@
+//! Access: who may come in, proven by an API key or by a token made with one.
+//!
+//! API keys are `fg_<id>_<secret>` with 256 random bits; what is stored proves one without saying
+//! it. A login turns a key into a token that ends by itself. [`Access`] answers every request from
+//! published snapshots, on any thread, without a mailbox; the facts it returns (logins, revocations)
+//! are the caller's to journal. What a role may do is `domain::identity`'s table.
+//!
+//! What it does not do: no lockout, no second factor, no human-chosen secrets. Those parts are not
+//! built.
+
+mod access;
+mod api_key;
+mod episodes;
+mod fold;
+mod token;
+
+pub use access::{Access, AuthError, Login, bearer_of};
+pub use api_key::{ApiKey, ApiKeyId, NewApiKey, NotAnApiKey, Verifier};
+pub use episodes::{Episodes, FailedLogins};
+pub use fold::{ApiKeyMeta, AuthFold};
+pub use token::{
+    CLOCK_LEEWAY_S, TokenKey, TokenKeyError, TokenKeyTooShort, TokenSetupError, install_provider,
+};
