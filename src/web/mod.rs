@@ -1,0 +1,26 @@
+//! HTTP: one table of routes builds the servers, the API page and the authorization test.
+//!
+//! A request passes, in this order: its id and envelope, the request rate of its address, the
+//! permission of its route, its parser, its handler. Handlers decide nothing: they call the system's
+//! handle and write its replies.
+
+mod body;
+mod envelope;
+mod fields;
+mod health;
+mod order_request;
+mod problem;
+mod rate;
+mod routes;
+mod server;
+mod shared;
+
+pub use body::BODY_BYTES_MAX;
+pub use envelope::RequestId;
+pub use order_request::parse as parse_order;
+pub use problem::Problem;
+pub use health::Readiness;
+pub use rate::RequestRate;
+pub use routes::{Listener, Method, Needs, ROUTES, RouteRow};
+pub use server::Server;
+pub use shared::Shared;

@@ -1,0 +1,23 @@
+//! What every handler can reach.
+
+use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, UnixMicros};
+
+use super::health::Readiness;
+use super::rate::RequestRate;
+use crate::settings::Profile;
+
+/// What every handler can reach. One per listener, since each counts its own requests.
+pub struct Shared {
+    /// The wall clock.
+    pub clock: SharedClock,
+    /// Where request ids come from.
+    pub entropy: SharedEntropy,
+    /// What kind of place this is.
+    pub profile: Profile,
+    /// When the process began to serve.
+    pub started: UnixMicros,
+    /// Whether trading may be asked for.
+    pub readiness: Readiness,
+    /// Counts the requests of each address.
+    pub request_rate: RequestRate,
+}
