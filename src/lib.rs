@@ -1,5 +1,6 @@
 //! The FlashGuard service: settings, stores, venues, HTTP and command line around `flashguard-actors`.
 
+pub mod control;
 pub mod settings;
 pub mod venues;
 pub mod web;

@@ -66,5 +66,9 @@ async fn collect(mut payload: web::Payload) -> Result<Bytes, Problem> {
 }
 
 fn broken() -> Problem {
-    Problem::invalid("body", "it ended early or its encoding is broken", "send it whole")
+    Problem::invalid(
+        "body",
+        "it ended early or its encoding is broken",
+        "send it whole",
+    )
 }

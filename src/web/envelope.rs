@@ -36,7 +36,10 @@ pub async fn envelope(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(shared) = request.app_data::<web::Data<Shared>>().cloned() else {
-        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+        return next
+            .call(request)
+            .await
+            .map(ServiceResponse::map_into_boxed_body);
     };
     let id = RequestId::make(shared.entropy.as_ref());
     request.extensions_mut().insert(id.clone());
@@ -65,7 +68,11 @@ fn enveloped(
     id: &RequestId,
 ) -> ServiceResponse<BoxBody> {
     let unknown;
-    let problem = match response.response().error().and_then(|e| e.as_error::<Problem>()) {
+    let problem = match response
+        .response()
+        .error()
+        .and_then(|e| e.as_error::<Problem>())
+    {
         Some(problem) => problem,
         None => {
             unknown = match response.response().error() {
@@ -76,7 +83,10 @@ fn enveloped(
             &unknown
         }
     };
-    if let Some(internal) = problem.internal_text().filter(|_| problem.status().is_server_error()) {
+    if let Some(internal) = problem
+        .internal_text()
+        .filter(|_| problem.status().is_server_error())
+    {
         tracing::error!(
             request.id = %id.0,
             error.code = problem.code(),

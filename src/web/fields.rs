@@ -42,9 +42,15 @@ impl Fields {
     pub fn from_json(body: &[u8]) -> Result<Self, Problem> {
         let object: Object = serde_json::from_slice(body).map_err(|error| {
             let problem = match error.classify() {
-                serde_json::error::Category::Eof if body.is_empty() => "the body is empty".to_owned(),
+                serde_json::error::Category::Eof if body.is_empty() => {
+                    "the body is empty".to_owned()
+                }
                 serde_json::error::Category::Data => "the body is not a JSON object".to_owned(),
-                _ => format!("the body is not JSON (line {}, column {})", error.line(), error.column()),
+                _ => format!(
+                    "the body is not JSON (line {}, column {})",
+                    error.line(),
+                    error.column()
+                ),
             };
             Problem::invalid("body", &problem, "send one JSON object in UTF-8")
         })?;
@@ -59,15 +65,28 @@ impl Fields {
     pub fn from_query(query: &str) -> Result<Self, Problem> {
         let pairs = actix_web::web::Query::<Vec<(String, String)>>::from_query(query)
             .map_err(|_| Problem::invalid("query", "it cannot be read", "send name=value pairs"))?;
-        let fields = pairs.into_inner().into_iter().map(|(k, v)| (k, Value::String(v))).collect();
+        let fields = pairs
+            .into_inner()
+            .into_iter()
+            .map(|(k, v)| (k, Value::String(v)))
+            .collect();
         Self::new(fields, true)
     }
 
     fn new(fields: Vec<(String, Value)>, textual: bool) -> Result<Self, Problem> {
         if fields.len() > FIELDS_MAX {
-            return Err(Problem::invalid("body", "there are too many fields", "send 64 at most"));
+            return Err(Problem::invalid(
+                "body",
+                "there are too many fields",
+                "send 64 at most",
+            ));
         }
-        let mut this = Self { left: Vec::new(), known: Vec::new(), mistakes: Vec::new(), textual };
+        let mut this = Self {
+            left: Vec::new(),
+            known: Vec::new(),
+            mistakes: Vec::new(),
+            textual,
+        };
         for (name, value) in fields {
             if this.left.iter().any(|(seen, _)| *seen == name) {
                 this.wrong(&name, "it is there twice", "send it once");
@@ -81,7 +100,11 @@ impl Fields {
     /// Keeps a mistake about `field`.
     pub fn wrong(&mut self, field: &str, problem: impl Into<String>, right: impl Into<String>) {
         let field = field.chars().take(SHOWN_CHARS_MAX).collect();
-        self.mistakes.push(Mistake { field, problem: problem.into(), right: right.into() });
+        self.mistakes.push(Mistake {
+            field,
+            problem: problem.into(),
+            right: right.into(),
+        });
     }
 
     /// The field if it is there and not `null`.
@@ -116,7 +139,10 @@ impl Fields {
         right: &str,
         read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
-        let missing = !self.left.iter().any(|(left, value)| left == name && !value.is_null());
+        let missing = !self
+            .left
+            .iter()
+            .any(|(left, value)| left == name && !value.is_null());
         if missing {
             let _ = self.take(name);
             self.wrong(name, "it is missing", format!("must be {right}"));
@@ -127,20 +153,28 @@ impl Fields {
 
     /// A reason given by a person: 1 to 500 characters without control characters.
     pub fn reason(&mut self) -> Option<String> {
-        self.required("reason", "1 to 500 characters saying why", |value| text(value, 500))
+        self.required("reason", "1 to 500 characters saying why", |value| {
+            text(value, 500)
+        })
     }
 
     /// A whole number that may be missing.
     pub fn integer(&mut self, name: &'static str, min: u64, max: u64) -> Option<u64> {
         let textual = self.textual;
-        self.optional(name, &format!("a whole number from {min} to {max}"), |value| {
-            let number = match value {
-                Value::Number(number) => number.as_u64(),
-                Value::String(text) if textual => text.parse().ok(),
-                _ => return Err(wrong_type(value)),
-            };
-            number.filter(|n| (min..=max).contains(n)).ok_or_else(|| "it is out of range".to_owned())
-        })
+        self.optional(
+            name,
+            &format!("a whole number from {min} to {max}"),
+            |value| {
+                let number = match value {
+                    Value::Number(number) => number.as_u64(),
+                    Value::String(text) if textual => text.parse().ok(),
+                    _ => return Err(wrong_type(value)),
+                };
+                number
+                    .filter(|n| (min..=max).contains(n))
+                    .ok_or_else(|| "it is out of range".to_owned())
+            },
+        )
     }
 
     /// A truth value that may be missing.
@@ -167,16 +201,20 @@ impl Fields {
             };
             self.wrong(&name, "it is not known here", right);
         }
-        let Some(first) = self.mistakes.first() else { return Ok(()) };
+        let Some(first) = self.mistakes.first() else {
+            return Ok(());
+        };
         let message = format!("{}: {}; {}", first.field, first.problem, first.right);
         let fields: Vec<Value> = self
             .mistakes
             .iter()
             .map(|m| json!({"field": m.field, "problem": m.problem, "right": m.right}))
             .collect();
-        Err(Problem::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
-            .with("field", first.field.as_str())
-            .with("fields", fields))
+        Err(
+            Problem::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
+                .with("field", first.field.as_str())
+                .with("fields", fields),
+        )
     }
 
     /// Ends the reading when everything needed was read.
@@ -209,7 +247,9 @@ pub fn text(value: &Value, max: usize) -> Result<String, String> {
 pub fn decimal(value: &Value) -> Result<Decimal, String> {
     let text = match value {
         Value::String(text) => text,
-        Value::Number(_) => return Err("it is a number; decimals are strings, to be exact".to_owned()),
+        Value::Number(_) => {
+            return Err("it is a number; decimals are strings, to be exact".to_owned());
+        }
         _ => return Err(wrong_type(value)),
     };
     let digits = text.strip_prefix('-').unwrap_or(text);

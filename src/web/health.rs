@@ -3,12 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde_json::json;
-
-use super::problem::Problem;
-use super::shared::Shared;
 
 /// Set once by the start when the journal is folded, the state is known, the ports are open, and the
 /// venue has been read or was found unreachable.

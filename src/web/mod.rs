@@ -17,9 +17,9 @@ mod shared;
 
 pub use body::BODY_BYTES_MAX;
 pub use envelope::RequestId;
+pub use health::Readiness;
 pub use order_request::parse as parse_order;
 pub use problem::Problem;
-pub use health::Readiness;
 pub use rate::RequestRate;
 pub use routes::{Listener, Method, Needs, ROUTES, RouteRow};
 pub use server::Server;

@@ -22,8 +22,11 @@ pub fn parse(body: &[u8]) -> Result<OrderRequest, Problem> {
     let side = fields.required("side", "\"buy\" or \"sell\"", side);
     let price = fields.required("price", "a decimal in a string such as \"0.2501\"", decimal);
     let size = fields.required("size", "a decimal in a string such as \"100\"", decimal);
-    let order_type =
-        fields.optional("order_type", "\"limit\", \"post_only\" or \"ioc\"", order_type);
+    let order_type = fields.optional(
+        "order_type",
+        "\"limit\", \"post_only\" or \"ioc\"",
+        order_type,
+    );
     let client_order_id = fields.optional(
         "client_order_id",
         "1 to 64 of A-Z a-z 0-9 . _ : -",
@@ -90,7 +93,11 @@ mod tests {
         let body = problem.details();
         body.get("fields").and_then(Value::as_array).map_or_else(
             || vec![body["field"].as_str().unwrap().to_owned()],
-            |list| list.iter().map(|m| m["field"].as_str().unwrap().to_owned()).collect(),
+            |list| {
+                list.iter()
+                    .map(|m| m["field"].as_str().unwrap().to_owned())
+                    .collect()
+            },
         )
     }
 
@@ -103,7 +110,12 @@ mod tests {
         assert_eq!(order.size.to_string(), "100");
         assert_eq!(order.order_type, OrderType::Limit);
         assert_eq!(order.client_order_id.unwrap().as_str(), "a-1");
-        assert!(parse_json(&with("client_order_id", Value::Null)).unwrap().client_order_id.is_none());
+        assert!(
+            parse_json(&with("client_order_id", Value::Null))
+                .unwrap()
+                .client_order_id
+                .is_none()
+        );
     }
 
     #[test]
@@ -136,22 +148,49 @@ mod tests {
             assert_eq!(named(&problem), ["price"], "{bad}");
         }
         let longest = "0.0000000000000000000000000001";
-        assert_eq!(parse_json(&with("price", json!(longest))).unwrap().price.to_string(), longest);
+        assert_eq!(
+            parse_json(&with("price", json!(longest)))
+                .unwrap()
+                .price
+                .to_string(),
+            longest
+        );
     }
 
     #[test]
     fn unknown_doubled_missing_and_wrong_fields_are_all_named_at_once() {
-        let body = br#"{"symbol":"SEI/USDC","symbol":"ETH/USDC","side":"hold","prize":"1","size":7}"#;
+        let body =
+            br#"{"symbol":"SEI/USDC","symbol":"ETH/USDC","side":"hold","prize":"1","size":7}"#;
         let problem = parse(body).unwrap_err();
-        assert_eq!(named(&problem), ["symbol", "side", "price", "size", "prize"]);
-        assert!(problem.to_string().starts_with("symbol: it is there twice"), "{problem}");
+        assert_eq!(
+            named(&problem),
+            ["symbol", "side", "price", "size", "prize"]
+        );
+        assert!(
+            problem.to_string().starts_with("symbol: it is there twice"),
+            "{problem}"
+        );
     }
 
     #[test]
     fn a_body_that_is_not_one_json_object_is_refused() {
-        for bad in ["", "null", "[]", "\"x\"", "{", "{}{}", "{\"a\":1}x", "\u{feff}{}", "\0"] {
+        for bad in [
+            "",
+            "null",
+            "[]",
+            "\"x\"",
+            "{",
+            "{}{}",
+            "{\"a\":1}x",
+            "\u{feff}{}",
+            "\0",
+        ] {
             let problem = parse(bad.as_bytes()).unwrap_err();
-            assert_eq!((problem.status().as_u16(), named(&problem)), (400, vec!["body".to_owned()]), "{bad:?}");
+            assert_eq!(
+                (problem.status().as_u16(), named(&problem)),
+                (400, vec!["body".to_owned()]),
+                "{bad:?}"
+            );
         }
         assert_eq!(parse(b"\xff\xfe").unwrap_err().status(), 400);
         let deep = format!("{{\"symbol\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));
@@ -161,10 +200,19 @@ mod tests {
     #[test]
     fn only_the_three_order_types_are_known() {
         for good in ["limit", "post_only", "ioc"] {
-            assert_eq!(parse_json(&with("order_type", json!(good))).unwrap().order_type.as_str(), good);
+            assert_eq!(
+                parse_json(&with("order_type", json!(good)))
+                    .unwrap()
+                    .order_type
+                    .as_str(),
+                good
+            );
         }
         for bad in ["market", "LIMIT", ""] {
-            assert!(parse_json(&with("order_type", json!(bad))).is_err(), "{bad:?}");
+            assert!(
+                parse_json(&with("order_type", json!(bad))).is_err(),
+                "{bad:?}"
+            );
         }
     }
 

@@ -13,7 +13,10 @@ use serde_json::{Map, Value};
 
 /// Why a request was not answered as asked.
 #[derive(Debug)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     code: Cow<'static, str>,
     message: String,
@@ -30,7 +33,7 @@ impl Problem {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<String>,
     ) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status,
             code: code.into(),
             message: message.into(),
@@ -38,7 +41,7 @@ impl Problem {
             internal: None,
             retry_after_s: None,
             allow: None,
-        }
+        }))
     }
 
     /// 400: the request breaks the contract; says where and what would be right.
@@ -54,7 +57,11 @@ impl Problem {
 
     /// 404: there is no such thing.
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("there is no such {what}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            format!("there is no such {what}"),
+        )
     }
 
     /// 500: a fault of this program. `internal` is for the log.
@@ -73,74 +80,78 @@ impl Problem {
             status if status.is_client_error() => "INVALID_REQUEST",
             _ => "INTERNAL",
         };
-        Self::new(status, code, status.canonical_reason().unwrap_or("error").to_lowercase())
+        Self::new(
+            status,
+            code,
+            status.canonical_reason().unwrap_or("error").to_lowercase(),
+        )
     }
 
     /// Adds a deciding number or name.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.details.insert(name.to_owned(), value.into());
+        self.0.details.insert(name.to_owned(), value.into());
         self
     }
 
     /// Adds what is for the log only.
     #[must_use]
     pub fn because(mut self, internal: impl Into<String>) -> Self {
-        self.internal = Some(internal.into());
+        self.0.internal = Some(internal.into());
         self
     }
 
     /// Says when to try again, in whole seconds.
     #[must_use]
     pub fn retry_after_s(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
     /// Says which methods the path has.
     #[must_use]
     pub fn allow(mut self, methods: String) -> Self {
-        self.allow = Some(methods);
+        self.0.allow = Some(methods);
         self
     }
 
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The stable code.
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     /// The deciding numbers and names.
     pub fn details(&self) -> &Map<String, Value> {
-        &self.details
+        &self.0.details
     }
 
     /// For the log; never for the caller.
     pub fn internal_text(&self) -> Option<&str> {
-        self.internal.as_deref()
+        self.0.internal.as_deref()
     }
 
     /// The response, its envelope completed with time and request id.
     pub(super) fn response(&self, timestamp: &str, request_id: &str) -> HttpResponse {
-        let mut builder = HttpResponse::build(self.status);
-        if let Some(seconds) = self.retry_after_s {
+        let mut builder = HttpResponse::build(self.0.status);
+        if let Some(seconds) = self.0.retry_after_s {
             builder.insert_header(("Retry-After", seconds.to_string()));
         }
-        if let Some(methods) = &self.allow {
+        if let Some(methods) = &self.0.allow {
             builder.insert_header(("Allow", methods.as_str()));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             builder.insert_header(("WWW-Authenticate", "Bearer"));
         }
         builder.json(serde_json::json!({
             "error": {
-                "code": self.code,
-                "message": self.message,
-                "details": self.details,
+                "code": self.0.code,
+                "message": self.0.message,
+                "details": self.0.details,
                 "timestamp": timestamp,
                 "request_id": request_id,
             }
@@ -150,17 +161,17 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// Bare: [`super::envelope`] writes the body.
     fn error_response(&self) -> HttpResponse {
-        HttpResponse::new(self.status)
+        HttpResponse::new(self.0.status)
     }
 }

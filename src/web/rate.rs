@@ -78,9 +78,7 @@ impl RequestRate {
 /// Addresses that are likely one sender share a bucket.
 fn bucket(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
-        IpAddr::V6(v6) => {
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
-        }
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,
     }
 }
@@ -93,7 +91,10 @@ pub async fn limit(
     let shared = request.app_data::<web::Data<Shared>>().cloned();
     let source = request.peer_addr().map(|address| address.ip());
     let (Some(shared), Some(source)) = (shared, source) else {
-        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+        return next
+            .call(request)
+            .await
+            .map(ServiceResponse::map_into_boxed_body);
     };
     let rate = &shared.request_rate;
     let (remaining, mut response) = match rate.count(source) {

@@ -78,18 +78,16 @@ pub struct RouteRow {
 }
 
 /// Every route.
-pub const ROUTES: &[RouteRow] = &[
-    RouteRow {
-        method: Method::Get,
-        path: "/healthz",
-        needs: Needs::Nothing,
-        on_control: true,
-        about: "The process answers.",
-        takes: "",
-        gives: "200 `{status:\"alive\"}`",
-        handler: |route| route.to(health::alive),
-    },
-];
+pub const ROUTES: &[RouteRow] = &[RouteRow {
+    method: Method::Get,
+    path: "/healthz",
+    needs: Needs::Nothing,
+    on_control: true,
+    about: "The process answers.",
+    takes: "",
+    gives: "200 `{status:\"alive\"}`",
+    handler: |route| route.to(health::alive),
+}];
 
 /// Registers the routes of `listener`: each path once, with its methods; anything else is 404, and
 /// another method 405 with `Allow`.
@@ -98,8 +96,11 @@ pub(super) fn register(config: &mut ServiceConfig, listener: Listener) {
     let mut paths: Vec<&'static str> = ROUTES.iter().filter(here).map(|row| row.path).collect();
     paths.dedup();
     for path in paths {
-        let rows: Vec<&RouteRow> =
-            ROUTES.iter().filter(here).filter(|row| row.path == path).collect();
+        let rows: Vec<&RouteRow> = ROUTES
+            .iter()
+            .filter(here)
+            .filter(|row| row.path == path)
+            .collect();
         let methods: Vec<&str> = rows.iter().map(|row| row.method.as_str()).collect();
         let allow = methods.join(", ");
         let resource = rows.iter().fold(web::resource(path), |resource, row| {

@@ -53,15 +53,21 @@ impl Server {
             Listener::Main => "http",
             Listener::Control => "http-control",
         };
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            actix_rt::System::new().block_on(async move {
-                let server = build(listener, socket, shared)?;
-                let _ = tell.send(server.handle());
-                server.await
-            })
-        })?;
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                actix_rt::System::new().block_on(async move {
+                    let server = build(listener, socket, shared)?;
+                    let _ = tell.send(server.handle());
+                    server.await
+                })
+            })?;
         match told.recv() {
-            Ok(handle) => Ok(Self { address, handle, thread }),
+            Ok(handle) => Ok(Self {
+                address,
+                handle,
+                thread,
+            }),
             Err(_) => Err(match thread.join() {
                 Ok(Err(error)) => error,
                 _ => io::Error::other("the listener's thread ended"),
@@ -82,7 +88,9 @@ impl Server {
     pub fn stop(self) -> io::Result<()> {
         // The command is queued when `stop` is called; its future only waits for the end.
         drop(self.handle.stop(true));
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the listener's thread panicked")))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the listener's thread panicked")))
     }
 }
 
@@ -92,9 +100,9 @@ fn build(
     shared: web::Data<Shared>,
 ) -> io::Result<actix_web::dev::Server> {
     let workers = match listener {
-        Listener::Main => {
-            std::thread::available_parallelism().map_or(1, usize::from).min(MAIN_WORKERS_MAX)
-        }
+        Listener::Main => std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(MAIN_WORKERS_MAX),
         Listener::Control => 1,
     };
     let server = HttpServer::new(move || {

@@ -30,7 +30,9 @@ impl Running {
     fn raw(&self, request: &[u8]) -> String {
         let address = self.0.as_ref().unwrap().address();
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream.write_all(request).unwrap();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -38,7 +40,10 @@ impl Running {
     }
 
     fn ask(&self, method: &str, path: &str, rest: &str) -> String {
-        self.raw(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{rest}").as_bytes())
+        self.raw(
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{rest}")
+                .as_bytes(),
+        )
     }
 }
 
@@ -51,7 +56,10 @@ impl Drop for Running {
 /// The envelope of an answer, after checking what every answer must have.
 fn envelope_of(answer: &str) -> serde_json::Value {
     let (head, body) = answer.split_once("\r\n\r\n").expect(answer);
-    let id = head.lines().find_map(|l| l.strip_prefix("x-request-id: ")).expect(head);
+    let id = head
+        .lines()
+        .find_map(|l| l.strip_prefix("x-request-id: "))
+        .expect(head);
     let body: serde_json::Value = serde_json::from_str(body).expect(answer);
     let error = body["error"].clone();
     assert_eq!(error["request_id"], id);
@@ -81,7 +89,14 @@ fn every_answer_has_an_id_and_the_rate_and_is_not_stored() {
 #[test]
 fn an_unknown_path_and_a_wrong_method_answer_with_the_envelope() {
     let server = Running::with_rate(1_000);
-    for path in ["/", "/nowhere", "/api/v1", "/healthz/", "/%00", "/api/v1/../healthz"] {
+    for path in [
+        "/",
+        "/nowhere",
+        "/api/v1",
+        "/healthz/",
+        "/%00",
+        "/api/v1/../healthz",
+    ] {
         let answer = server.ask("GET", path, "\r\n");
         assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
         assert_eq!(envelope_of(&answer)["code"], "NOT_FOUND", "{path}");
@@ -97,26 +112,42 @@ fn an_unknown_path_and_a_wrong_method_answer_with_the_envelope() {
 #[test]
 fn past_the_rate_the_answer_is_429_with_retry_after_before_anything_is_parsed() {
     let server = Running::with_rate(1);
-    let answers: Vec<String> =
-        (0..20).map(|_| server.ask("POST", "/nowhere", "Content-Length: 1\r\n\r\n{")).collect();
-    let refused = answers.iter().find(|a| a.starts_with("HTTP/1.1 429 ")).expect("none refused");
+    let answers: Vec<String> = (0..20)
+        .map(|_| server.ask("POST", "/nowhere", "Content-Length: 1\r\n\r\n{"))
+        .collect();
+    let refused = answers
+        .iter()
+        .find(|a| a.starts_with("HTTP/1.1 429 "))
+        .expect("none refused");
     let error = envelope_of(refused);
     assert_eq!(error["code"], "RATE_LIMIT_EXCEEDED");
     assert!(error["details"]["retry_after_ms"].is_u64());
     assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
-    assert!(refused.contains("x-ratelimit-remaining: 0\r\n"), "{refused}");
+    assert!(
+        refused.contains("x-ratelimit-remaining: 0\r\n"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn what_is_not_http_ends_the_connection_and_the_next_one_is_served() {
     let server = Running::with_rate(1_000);
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(200_000));
-    for nonsense in ["\x16\x03\x01\x02\x00\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", &long] {
+    for nonsense in [
+        "\x16\x03\x01\x02\x00\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        &long,
+    ] {
         let answer = server.raw(nonsense.as_bytes());
         let fine = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
         assert!(fine, "{answer}");
     }
-    assert!(server.ask("GET", "/healthz", "\r\n").starts_with("HTTP/1.1 200 "));
+    assert!(
+        server
+            .ask("GET", "/healthz", "\r\n")
+            .starts_with("HTTP/1.1 200 ")
+    );
 }
 
 #[test]
