@@ -1,0 +1,22 @@
+//! The built program, driven from outside: HTTP, command line, files and signals, nothing else.
+//!
+//! Each test starts its own [`daemon::Daemon`] on its own data directory and free ports. What left for
+//! the venue is judged at the venue's own record ([`venue::Venue`]), not by what the service says of
+//! itself. Every wait is bounded ([`until::until`]) and ends with the last state it saw.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what went wrong by panicking"
+)]
+
+#[expect(
+    dead_code,
+    reason = "the subjects that use it come as the program learns to serve"
+)]
+mod daemon;
+mod http;
+mod until;
+mod venue;
