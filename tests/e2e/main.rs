@@ -11,11 +11,11 @@
     clippy::print_stderr,
     reason = "a test says what went wrong by panicking"
 )]
-
-#[expect(
+#![expect(
     dead_code,
     reason = "the subjects that use it come as the program learns to serve"
 )]
+
 mod daemon;
 mod http;
 mod until;
