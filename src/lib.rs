@@ -2,5 +2,6 @@
 
 pub mod control;
 pub mod settings;
+pub mod stores;
 pub mod venues;
 pub mod web;

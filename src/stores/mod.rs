@@ -1,0 +1,4 @@
+//! The ports of the library, implemented on this machine's disk.
+
+pub mod keys;
+pub mod master_key;
