@@ -2,7 +2,9 @@
 //! adapters. What an adapter must be able to do is the port's (`flashguard_actors::ports::venue`).
 
 pub mod endpoint;
+pub mod http;
 pub mod paper;
 pub mod pool;
+pub mod query;
 pub mod tls;
 pub mod wire;

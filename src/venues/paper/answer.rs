@@ -127,7 +127,7 @@ pub fn fills(list: &[Fill], since: u64) -> Answer {
     let fill = |fill: &Fill| {
         let market = MARKETS.get(fill.market)?;
         Some(json!({
-            "fill_id": fill.id,
+            "fill_id": fill.id.to_string(),
             "order_id": order_id(fill.order_number),
             "client_order_id": fill.client_order_id,
             "symbol": market.symbol,
@@ -139,7 +139,9 @@ pub fn fills(list: &[Fill], since: u64) -> Answer {
             "at_ms": fill.at_ms,
         }))
     };
-    Answer::ok(json!({ "fills": list.iter().filter_map(fill).collect::<Vec<_>>(), "next": next }))
+    Answer::ok(
+        json!({ "fills": list.iter().filter_map(fill).collect::<Vec<_>>(), "next": next.to_string() }),
+    )
 }
 
 /// The markets and their grids.

@@ -38,4 +38,6 @@ pub use server::{
 pub use store::{Accepted, StoreError, accepted};
 
 #[cfg(test)]
+pub mod signing_for_tests;
+#[cfg(test)]
 mod tests;

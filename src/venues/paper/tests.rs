@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::verify::tests::{key, sign};
+use super::signing_for_tests::{key, sign};
 use super::verify::{Signed, digest, domain};
 use super::*;
 
@@ -182,14 +182,14 @@ fn an_order_is_filled_and_its_fill_makes_the_position() {
     );
     let (_, fills) = bench.call("GET", "/fills?since=0");
     let expected = json!({
-        "fill_id": 1, "order_id": placed["order_id"], "client_order_id": "o-1",
+        "fill_id": "1", "order_id": placed["order_id"], "client_order_id": "o-1",
         "symbol": "SEI/USDC", "side": "buy", "price": "0.2501", "quantity": "100",
         "fee": "0.012505", "liquidity": "taker", "at_ms": NOW_MS,
     });
-    assert_eq!(fills, json!({ "fills": [expected], "next": 1 }));
+    assert_eq!(fills, json!({ "fills": [expected], "next": "1" }));
     assert_eq!(
         bench.call("GET", "/fills?since=1").1,
-        json!({ "fills": [], "next": 1 })
+        json!({ "fills": [], "next": "1" })
     );
     let (_, positions) = bench.call("GET", "/positions");
     let held = json!({ "symbol": "SEI/USDC", "size": "100", "cash": "-25.01", "fees": "0.012505" });
@@ -467,7 +467,7 @@ fn everything_is_remembered_over_a_restart() {
             &fills["fills"][0]["quantity"],
             &fills["fills"][0]["fill_id"]
         ),
-        (&json!("40"), &json!(2))
+        (&json!("40"), &json!("2"))
     );
     assert_eq!(fills["fills"][0]["liquidity"], "maker");
     let after = seen(&bench.restart());

@@ -121,24 +121,9 @@ pub fn address(key: &PublicKey) -> Address {
 }
 
 #[cfg(test)]
-pub mod tests {
-    use secp256k1::SecretKey;
-
+mod tests {
+    use super::super::signing_for_tests::{key, sign};
     use super::*;
-
-    /// Signs as a wallet does, for the tests of the venue.
-    pub fn sign(secret: &SecretKey, digest: B256) -> String {
-        let signature =
-            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), secret);
-        let (recovery, compact) = signature.serialize_compact();
-        format!("0x{}{:02x}", hex::encode(compact), 27 + recovery.to_u8())
-    }
-
-    /// The key whose bytes are all `byte`, and its address.
-    pub fn key(byte: u8) -> (SecretKey, Address) {
-        let secret = SecretKey::from_secret_bytes([byte; 32]).unwrap();
-        (secret, address(&PublicKey::from_secret_key(&secret)))
-    }
 
     const ORDER: Signed<'_> = Signed {
         market: "SEI/USDC",
