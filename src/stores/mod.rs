@@ -2,3 +2,4 @@
 
 pub mod keys;
 pub mod master_key;
+pub mod sqlite;

@@ -9,6 +9,7 @@
 pub mod ack;
 pub mod checkpoint;
 pub mod encoding;
+pub mod fold;
 pub mod opening;
 #[cfg(feature = "runtime")]
 mod queue;

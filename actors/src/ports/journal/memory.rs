@@ -161,6 +161,12 @@ impl JournalReader for MemoryJournal {
         Ok(self.read(|c| c.records.iter().skip(from).take(max).cloned().collect()))
     }
 
+    fn headers(&self, from: u64, max: usize) -> Result<Vec<RawRecord>, StoreError> {
+        let mut records = self.records(from, max)?;
+        records.iter_mut().for_each(|record| record.payload = None);
+        Ok(records)
+    }
+
     fn identity(&self, identity: &Identity) -> Result<Option<u64>, StoreError> {
         Ok(self.read(|c| c.identities.get(identity).copied()))
     }
@@ -225,6 +231,9 @@ impl JournalReader for MemoryStore {
             found.extend(own.take(max - found.len()));
         }
         Ok(found)
+    }
+    fn headers(&self, from: u64, max: usize) -> Result<Vec<RawRecord>, StoreError> {
+        self.shared.headers(from, max)
     }
     fn identity(&self, identity: &Identity) -> Result<Option<u64>, StoreError> {
         self.shared.identity(identity)

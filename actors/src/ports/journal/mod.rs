@@ -225,6 +225,13 @@ pub trait JournalReader: Nodes + Send {
     /// [`StoreError`] when they cannot be read.
     fn records(&self, from: u64, max: usize) -> Result<Vec<RawRecord>, StoreError>;
 
+    /// As [`records`](Self::records), without their payloads: cheaper, and all that folds may use.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they cannot be read.
+    fn headers(&self, from: u64, max: usize) -> Result<Vec<RawRecord>, StoreError>;
+
     /// The record an identity is bound to, also when that was longer ago than 24 h.
     ///
     /// # Errors
