@@ -11,3 +11,4 @@ pub mod gate;
 pub mod journal;
 pub mod key_manager;
 pub mod ports;
+pub mod supervision;
