@@ -145,6 +145,10 @@ impl Shared {
         let Ok(Ok(_turn)) = turn else {
             return nothing_left("no connection became free in time");
         };
+        if !self.latch.is_current(&line.ticket) {
+            // The permit would refuse it too; a connection that can still carry is not given up.
+            return nothing_left("trading was halted, or the lane was taken over");
+        }
         let connection = match self.idle_connection(&line).await {
             Some(connection) => connection,
             None => match timeout_at(deadline, self.open(line)).await {

@@ -155,7 +155,7 @@ mod tests {
     fn latch() -> Arc<Latch> {
         Arc::new(Latch::new(
             State::open(0),
-            Beat::new(Duration::from_secs(60)),
+            Beat::new(Duration::from_secs(30)),
         ))
     }
 
@@ -221,7 +221,8 @@ mod tests {
         let latch = latch();
         let (mut wire, mut peer) = pair(&latch).await;
         let much = vec![7; 32 << 20];
-        let short = wire.write_all(&much).await.unwrap_err();
+        let writing = tokio::time::timeout(Duration::from_secs(30), wire.write_all(&much));
+        let short = writing.await.expect("waits for room").unwrap_err();
         assert_eq!(short.kind(), io::ErrorKind::WriteZero);
         let sent = wire.section().sent();
         assert!(sent > 0 && sent < 32 << 20);

@@ -108,8 +108,8 @@ pub struct Stopped {
     pub first: bool,
     /// The epoch that the halt began.
     pub epoch: u64,
-    /// Sections looked at.
-    pub sections: usize,
+    /// All sections that were looked at: those of connections that were open and from before.
+    pub sections: Vec<Arc<Section>>,
     /// How long the halt waited for open writes and cut connections, in microseconds.
     pub waited_us: u64,
     /// When the stop took effect, in microseconds of the beat's clock.
@@ -213,7 +213,7 @@ impl Latch {
         let mut stopped = Stopped {
             first,
             epoch,
-            sections: sections.len(),
+            sections: Vec::with_capacity(sections.len()),
             waited_us: 0,
             effective_boot_us: 0,
             forced: Vec::new(),
@@ -328,8 +328,9 @@ impl Stopped {
             self.cut_unsent.push(Arc::clone(&section));
         }
         if forced {
-            self.forced.push(section);
+            self.forced.push(Arc::clone(&section));
         }
+        self.sections.push(section);
     }
 }
 

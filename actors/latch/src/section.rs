@@ -65,6 +65,7 @@ pub struct Section {
     sent: AtomicU64,
     ticket: Ticket,
     order: Mutex<Option<Tagged>>,
+    local_port: Option<u16>,
     /// `None` for a lane without a socket, and once the socket is about to close: the halting
     /// thread acts on a descriptor only under this lock, so never on a number that was reused.
     descriptor: Mutex<Option<RawFd>>,
@@ -78,6 +79,7 @@ impl Section {
             sent: AtomicU64::new(0),
             ticket,
             order: Mutex::new(None),
+            local_port: descriptor.and_then(socket::local_port),
             descriptor: Mutex::new(descriptor),
         }
     }
@@ -85,6 +87,12 @@ impl Section {
     /// The ticket that the connection was opened with.
     pub fn ticket(&self) -> &Ticket {
         &self.ticket
+    }
+
+    /// The TCP port at this end, which names the connection to everyone who watches the network;
+    /// `None` without a socket.
+    pub fn local_port(&self) -> Option<u16> {
+        self.local_port
     }
 
     /// Bytes that have left through it: accepted by the kernel and counted. It can lag behind the

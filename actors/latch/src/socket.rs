@@ -6,7 +6,11 @@
     reason = "system calls that the standard library does not offer"
 )]
 
-use std::os::fd::RawFd;
+use std::{
+    mem::ManuallyDrop,
+    net::TcpStream,
+    os::fd::{FromRawFd, RawFd},
+};
 
 /// Linux' request for the bytes of a TCP connection that were accepted but not sent yet
 /// (`linux/sockios.h`). Bytes sent and not acknowledged do not count.
@@ -28,6 +32,13 @@ pub fn boottime_us() -> u64 {
     seconds
         .saturating_mul(1_000_000)
         .saturating_add(nanos / 1_000)
+}
+
+/// The port at this end of a TCP connection.
+pub(crate) fn local_port(fd: RawFd) -> Option<u16> {
+    // SAFETY: `fd` is open for the length of this function, and `ManuallyDrop` leaves it open.
+    let borrowed = ManuallyDrop::new(unsafe { TcpStream::from_raw_fd(fd) });
+    Some(borrowed.local_addr().ok()?.port())
 }
 
 /// Whether the kernel still holds bytes of the connection that it has not sent. A socket that

@@ -209,7 +209,10 @@ fn locally(test: impl Future<Output = ()>) {
         .enable_all()
         .build()
         .unwrap();
-    LocalSet::new().block_on(&runtime, test);
+    let hung = Duration::from_secs(30);
+    let bounded = async { tokio::time::timeout(hung, test).await };
+    let ended = LocalSet::new().block_on(&runtime, bounded);
+    assert!(ended.is_ok(), "the test hangs");
 }
 
 fn answered(verdict: &Verdict) -> Option<u16> {

@@ -324,6 +324,8 @@ fn a_write_that_stays_open_is_forced_and_its_socket_shut() {
         "in doubt although nothing was counted"
     );
 
+    let port = ours.local_addr().unwrap().port();
+    assert_eq!(stopped.forced[0].local_port(), Some(port));
     let late = ours.write(b"an order").unwrap_err();
     assert_eq!(late.kind(), std::io::ErrorKind::BrokenPipe);
     drop(permit);
@@ -444,7 +446,7 @@ fn the_list_stays_bounded_as_connections_come_and_go() {
     }
     assert!(sync::lock(&latch.sections).list.len() <= SECTIONS_BEFORE_PRUNING);
     let stopped = latch.halt(LIMIT);
-    assert_eq!(stopped.sections, kept.len());
+    assert_eq!(stopped.sections.len(), kept.len());
 }
 
 /// Ends the writers of a scope, also when an assertion fails in it.
