@@ -7,8 +7,14 @@
 
 pub mod auth;
 pub mod domain;
+#[cfg(feature = "runtime")]
+pub mod emergency;
 pub mod gate;
 pub mod journal;
 pub mod key_manager;
 pub mod ports;
 pub mod supervision;
+#[cfg(feature = "runtime")]
+pub mod system;
+#[cfg(feature = "runtime")]
+pub mod trading;

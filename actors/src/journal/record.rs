@@ -201,7 +201,8 @@ pub enum Fact {
         epoch: u64,
         /// Names this halt in reports and evidence.
         incident_id: String,
-        /// `http`, `cli`, `control_socket`, `sentinel`, `signal`, `escalation`, `journal`, `beat`, `start`, `embedder`.
+        /// `http`, `cli`, `control_socket`, `sentinel`, `signal`, `escalation`, `journal`, `beat`, `start`,
+        /// `lift_failed`, `embedder`.
         trigger: String,
     },
     /// Somebody stopped what was already stopped: approvals given so far are void.
@@ -247,8 +248,8 @@ pub enum Fact {
         owner: Owner,
         /// Where to.
         to: TradingState,
-        /// Open orders accepted by id.
-        accept_open_orders: Vec<OrderId>,
+        /// Open orders accepted, each by our id or the venue's.
+        accept_open_orders: Vec<String>,
     },
     /// Another person agrees.
     #[serde(rename = "lift.approved")]

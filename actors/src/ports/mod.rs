@@ -2,4 +2,5 @@
 
 pub mod journal;
 pub mod key_store;
+pub mod sentinel;
 pub mod venue;

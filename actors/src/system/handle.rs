@@ -1,0 +1,346 @@
+//! The handle: everything a program can ask of the running system.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler};
+
+use super::start::SystemSettings;
+use crate::domain::clock::UnixMicros;
+use crate::domain::identity::{Caller, Principal};
+use crate::domain::market::Symbol;
+use crate::domain::order::{OrderId, OrderRequest};
+use crate::domain::status::TradingState;
+use crate::emergency::actor::EmergencyActor;
+use crate::emergency::halt::{Emergency, HaltOrder};
+use crate::emergency::lift::{LiftRefused, LiftRequest};
+use crate::emergency::messages::{Lift, LiftTrading, RunProcedure};
+use crate::emergency::procedure::HaltReport;
+use crate::journal::record::{Entry, Fact, Private};
+use crate::ports::venue::VenueError;
+use crate::supervision::{
+    ActorName, Broadcast, CallError, ChildSpec, ChildStatus, Incarnation, Placement, Stable,
+    StartError, SuperviseError, Supervisor,
+};
+use crate::trading::cancel::{CancelCount, Cancelled};
+use crate::trading::door::OPERATOR;
+use crate::trading::engine::EngineActor;
+use crate::trading::floor::Floor;
+use crate::trading::messages::{
+    CancelOrder, CancelOrders, PlaceOrder, TradingHalted, TradingLifted,
+};
+use crate::trading::order_manager::OrderManagerActor;
+use crate::trading::pipeline::{Placed, Refusal};
+
+/// Longest that an order of an embedder is waited for. It goes to its end all the same.
+const PLACE_LIMIT_MS: u64 = 30_000;
+/// Longest that a cancel is waited for.
+const CANCEL_LIMIT_MS: u64 = 30_000;
+/// Longest that a lift is waited for.
+const LIFT_LIMIT_MS: u64 = 30_000;
+/// Signals and calls that one strategy may have waiting.
+const STRATEGY_IN_FLIGHT_MAX: usize = 1_024;
+
+/// Why a call has no answer of its own kind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallFailed {
+    /// The actor that would answer is not there or did not answer.
+    #[error(transparent)]
+    Actor(#[from] CallError),
+    /// The venue could not be asked.
+    #[error(transparent)]
+    Venue(#[from] VenueError),
+    /// It could not be journaled, so it was not done.
+    #[error("the journal cannot be written")]
+    Journal,
+    /// Trading is halted: only a lift ends that.
+    #[error("trading is halted")]
+    Halted {
+        /// The halt's epoch.
+        epoch: u64,
+    },
+}
+
+/// The state of trading, as people read it.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// What trading may do.
+    pub state: TradingState,
+    /// How often it was halted.
+    pub epoch: u64,
+    /// Since when, where that is known.
+    pub since_us: Option<UnixMicros>,
+    /// In somebody's words.
+    pub reason: Option<String>,
+    /// Who.
+    pub by: Option<String>,
+    /// The supervised actors.
+    pub actors: Vec<Arc<ChildStatus>>,
+}
+
+/// The running system, for programs. Cheap to clone; works from any runtime.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) floor: Arc<Floor>,
+    pub(super) emergency: Arc<Emergency>,
+    pub(super) emergency_actor: Stable<EmergencyActor>,
+    pub(super) engine: Stable<EngineActor>,
+    pub(super) orders: Stable<OrderManagerActor>,
+    pub(super) trading: Supervisor,
+    pub(super) halted: Broadcast<TradingHalted>,
+    pub(super) lifted: Broadcast<TradingLifted>,
+    pub(super) settings: Arc<SystemSettings>,
+}
+
+impl Handle {
+    /// Places an order over the engine's lane. A worker with a lane of its own uses that instead
+    /// ([`Lane`](crate::trading::pipeline::Lane)).
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed::Actor`]: with [`CallError::Lost`] or [`CallError::Timeout`] the outcome is
+    /// unknown, and the same `client_order_id` tells the truth. The inner [`Refusal`] is the order's
+    /// own answer.
+    pub async fn place(
+        &self,
+        caller: &Caller,
+        request: OrderRequest,
+    ) -> Result<Result<Placed, Refusal>, CallFailed> {
+        let order = PlaceOrder {
+            caller: caller.clone(),
+            request,
+        };
+        Ok(self
+            .engine
+            .call(order, Duration::from_millis(PLACE_LIMIT_MS))
+            .await?)
+    }
+
+    /// Cancels one order, in every state. `None`: no such order is open, in doubt or lately ended.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed`]; the order may still rest.
+    pub async fn cancel(
+        &self,
+        order_id: OrderId,
+        by: &Principal,
+    ) -> Result<Option<Cancelled>, CallFailed> {
+        let cancel = CancelOrder {
+            order_id,
+            by: by.clone(),
+        };
+        Ok(self
+            .orders
+            .call(cancel, Duration::from_millis(CANCEL_LIMIT_MS))
+            .await??)
+    }
+
+    /// Cancels everything that rests, or everything of one market, in every state.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed`]; orders may still rest.
+    pub async fn cancel_many(
+        &self,
+        symbol: Option<Symbol>,
+        by: &Principal,
+    ) -> Result<CancelCount, CallFailed> {
+        let cancel = CancelOrders {
+            symbol,
+            by: by.clone(),
+        };
+        Ok(self
+            .orders
+            .call(cancel, Duration::from_millis(CANCEL_LIMIT_MS))
+            .await??)
+    }
+
+    /// Stops, from a thread that does not wait for more than the stop itself.
+    pub fn halt_now(&self, order: &HaltOrder) {
+        drop(self.emergency.halt(order));
+        self.begin_procedure();
+    }
+
+    /// Stops, and waits as an answer does: for the first of record and sentinel at most a second,
+    /// then for confirmation at most `emergency.answer_wait_ms`. Must run where tokio timers do.
+    pub async fn halt(&self, order: &HaltOrder, wait: bool) -> Option<HaltReport> {
+        let progress = self.emergency.halt(order);
+        self.begin_procedure();
+        let answer_wait_ms = if wait {
+            self.settings.answer_wait_ms
+        } else {
+            0
+        };
+        self.emergency.answer(progress, answer_wait_ms).await
+    }
+
+    /// Only a hint: the actor looks by itself too.
+    fn begin_procedure(&self) {
+        if let Err(error) = self.emergency_actor.tell(RunProcedure) {
+            tracing::warn!(%error, "the emergency actor will see the halt at its next look");
+        }
+    }
+
+    /// Counts one person's wish to end a halt, and ends it when enough agree.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed::Actor`]: trading stays halted unless the halt's state says otherwise. The inner
+    /// [`LiftRefused`] says why the wish did not count.
+    pub async fn lift(
+        &self,
+        caller: &Caller,
+        request: LiftRequest,
+    ) -> Result<Result<Lift, LiftRefused>, CallFailed> {
+        let lift = LiftTrading {
+            caller: caller.clone(),
+            request,
+        };
+        Ok(self
+            .emergency_actor
+            .call(lift, Duration::from_millis(LIFT_LIMIT_MS))
+            .await?)
+    }
+
+    /// Takes the operators' pause. Orders are refused at once; it is remembered over restarts.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed::Journal`]: paused in this process, and not remembered.
+    pub async fn pause(
+        &self,
+        by: &Principal,
+        reason: String,
+        duration_s: Option<u64>,
+    ) -> Result<(), CallFailed> {
+        let now = self.floor.clock.now();
+        let until_us = duration_s.map(|s| now.plus_millis(s.saturating_mul(1_000)));
+        let mut pauses = (*self.floor.door.pauses()).clone();
+        let pause = crate::trading::door::Pause {
+            until_us,
+            since_us: now,
+            by: Some(by.as_str().to_owned()),
+            reason: Some(reason.clone()),
+        };
+        pauses.0.insert(OPERATOR.to_owned(), pause);
+        self.floor.door.publish(pauses);
+        let fact = Fact::PauseTaken {
+            token: OPERATOR.to_owned(),
+            until_us,
+        };
+        self.write(fact, by, reason).await
+    }
+
+    /// Releases the operators' pause. It never ends a halt.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed::Halted`], or [`CallFailed::Journal`] and trading stays paused.
+    pub async fn resume(&self, by: &Principal, reason: String) -> Result<(), CallFailed> {
+        let latch = self.floor.latch.state();
+        if latch.halted {
+            return Err(CallFailed::Halted { epoch: latch.epoch });
+        }
+        if !self.floor.door.pauses().0.contains_key(OPERATOR) {
+            return Ok(());
+        }
+        self.write(
+            Fact::PauseReleased {
+                token: OPERATOR.to_owned(),
+            },
+            by,
+            reason,
+        )
+        .await?;
+        let mut pauses = (*self.floor.door.pauses()).clone();
+        pauses.0.remove(OPERATOR);
+        self.floor.door.publish(pauses);
+        Ok(())
+    }
+
+    async fn write(&self, fact: Fact, by: &Principal, reason: String) -> Result<(), CallFailed> {
+        let private = Private {
+            reason: Some(reason),
+            ..Private::default()
+        };
+        let entry = Entry::of("orders", fact).by(by.clone()).with(private);
+        self.floor
+            .journal
+            .append(entry)
+            .await
+            .map(|_| ())
+            .map_err(|_| CallFailed::Journal)
+    }
+
+    /// The state of trading, from what is published: no actor is asked.
+    pub fn status(&self) -> Status {
+        let now = self.floor.clock.now();
+        let halts = self.emergency.state();
+        let pauses = self.floor.door.pauses();
+        let latch = self.floor.latch.state();
+        let halt = halts.halt.as_ref().filter(|_| latch.halted);
+        let first = halt.and_then(|halt| halt.reasons.first());
+        let pause = pauses
+            .active(now)
+            .map(|(_, pause)| pause)
+            .filter(|_| halt.is_none());
+        let since = pause.map(|pause| pause.since_us);
+        Status {
+            state: self.floor.door.state(now),
+            epoch: latch.epoch,
+            since_us: halt.map(|halt| halt.since_us).or(since),
+            reason: first
+                .and_then(|first| first.reason.clone())
+                .or_else(|| pause.and_then(|pause| pause.reason.clone())),
+            by: first
+                .and_then(|first| first.by.clone())
+                .or_else(|| pause.and_then(|pause| pause.by.clone())),
+            actors: self.trading.roster().read(),
+        }
+    }
+
+    /// Whether the venue was asked once since the start, with whatever result.
+    pub fn is_ready(&self) -> bool {
+        self.floor.venue_asked.load(Ordering::Acquire)
+    }
+
+    /// The kill switch: report and memory.
+    pub fn emergency(&self) -> &Arc<Emergency> {
+        &self.emergency
+    }
+
+    /// Trading's shared state: for workers that make lanes, and for reading.
+    pub fn floor(&self) -> &Arc<Floor> {
+        &self.floor
+    }
+
+    /// Registers a strategy, or any actor of an embedder: supervised like all others, told of every
+    /// halt and lift, named when it does not acknowledge. It runs on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`SuperviseError`] says who is to blame.
+    pub async fn register<A, F>(
+        &self,
+        name: ActorName,
+        factory: F,
+    ) -> Result<Stable<A>, SuperviseError>
+    where
+        A: Actor<Context = Context<A>> + Handler<TradingHalted> + Handler<TradingLifted>,
+        F: Fn(Incarnation) -> Result<A, StartError> + Send + Sync + 'static,
+    {
+        let spec = ChildSpec {
+            name,
+            placement: Placement::Own,
+            in_flight_max: STRATEGY_IN_FLIGHT_MAX,
+        };
+        let actor = self.trading.supervise(spec, factory).await?;
+        // A broadcast takes more subscribers than a supervisor takes children.
+        let _ = self.halted.subscribe(actor.recipient());
+        let _ = self.lifted.subscribe(actor.recipient());
+        Ok(actor)
+    }
+}

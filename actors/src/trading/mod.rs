@@ -1,0 +1,26 @@
+//! Trading: an order's path, what is open, and the actors that a halt stops.
+//!
+//! [`pipeline`] is an order from top to bottom; [`floor`] is what every lane shares; [`orders`],
+//! [`ledger`] and [`door`] are pure state; [`settle`] and [`cancel`] make the book true from the
+//! venue's. The actors are thin shells: the [`engine`] carries the orders of a strategy in the same
+//! process, the [`order_manager`] settles and resolves, the [`feed`] publishes references.
+//!
+//! What it does not do: decide whether an order may pass (`gate`), sign (`key_manager`), halt
+//! (`emergency`).
+
+pub mod cancel;
+mod denials;
+pub mod desk;
+pub mod door;
+pub mod engine;
+pub mod feed;
+pub mod floor;
+pub mod identity;
+pub mod ledger;
+pub mod messages;
+pub mod opening;
+pub mod order_manager;
+pub mod orders;
+pub mod pipeline;
+pub mod positions;
+pub mod settle;

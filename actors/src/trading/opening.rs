@@ -1,0 +1,85 @@
+//! Opening trading after a start: the credential is proven, the venue is read, doubts are asked
+//! about; only then do orders come in.
+
+use std::sync::atomic::Ordering;
+
+use super::floor::Floor;
+use super::settle::{self, Absences};
+use crate::domain::market::Symbol;
+use crate::key_manager::judge_account;
+use crate::ports::venue::VenueError;
+
+/// Why trading did not open this time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotOpened {
+    /// The venue does not answer: tried again.
+    #[error(transparent)]
+    Venue(#[from] VenueError),
+    /// The credential cannot be used: halted.
+    #[error("{reason}")]
+    Credential {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No market of `gate.symbols` is known to the venue: tried again.
+    #[error("the venue has none of the markets in gate.symbols")]
+    NoMarket,
+}
+
+/// Reads everything once and opens the door. Repeatable until it succeeds.
+///
+/// # Errors
+///
+/// [`NotOpened`]; the door stays as it was.
+pub async fn open_trading(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpened> {
+    let proven = prove_credential(floor).await;
+    floor.venue_asked.store(true, Ordering::Release);
+    proven?;
+    floor.gate.publish_markets(floor.desk.markets().await?);
+    let markets = floor.gate.markets();
+    if markets.is_empty() {
+        return Err(NotOpened::NoMarket);
+    }
+    let pending = settle::doubt_pending(floor).await;
+    settle::reconcile_positions(floor).await?;
+    settle::settle(floor).await?;
+    let in_doubt = settle::resolve_in_doubt(floor, absences).await?;
+    for symbol in markets.keys() {
+        read_reference(floor, symbol).await?;
+    }
+    floor.door.open();
+    tracing::info!(
+        pending,
+        in_doubt,
+        markets = markets.len(),
+        "trading is open"
+    );
+    Ok(())
+}
+
+/// Reads a market's book and publishes its middle.
+///
+/// # Errors
+///
+/// [`VenueError`] when it could not be read; the reference stays as it was.
+pub async fn read_reference(floor: &Floor, symbol: &Symbol) -> Result<(), VenueError> {
+    let quote = floor.desk.book(symbol.clone()).await?;
+    floor.gate.publish_quote(symbol, Some(quote));
+    Ok(())
+}
+
+/// Rejected or too powerful is told apart from unreachable (seed flaws 1, 3 and 8): the first two
+/// halt, the last is tried again.
+async fn prove_credential(floor: &Floor) -> Result<(), NotOpened> {
+    let reason = match floor.desk.account().await {
+        Ok(account) => match judge_account(&account) {
+            Ok(()) => return Ok(()),
+            Err(problem) => problem.to_string(),
+        },
+        Err(VenueError::CredentialRejected) => "the venue rejected the credential".to_owned(),
+        Err(error) => return Err(error.into()),
+    };
+    (floor.stop_trading)(&reason);
+    Err(NotOpened::Credential { reason })
+}

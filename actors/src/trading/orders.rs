@@ -1,0 +1,333 @@
+//! Every order that is open, in doubt or lately ended, and how facts change it.
+//!
+//! Pure: the same function takes a fact in when it happens and when the journal is read again, so
+//! that both give the same book. A terminal status stays; a stale fact never wins.
+
+use std::collections::{HashMap, VecDeque};
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::clock::UnixMicros;
+use crate::domain::identity::{Client, Principal};
+use crate::domain::order::{ClientOrderId, Order, OrderId, OrderStatus, VenueOrderId};
+use crate::journal::record::{Fact, SignatureFact};
+
+/// Ended orders kept at hand for retries; older ones are read from the views.
+const ENDED_KEPT_MAX: usize = 4_096;
+
+/// One order, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderState {
+    /// In ticks and lots.
+    pub order: Order,
+    /// Whose.
+    pub client: Client,
+    /// The caller's id.
+    pub client_order_id: ClientOrderId,
+    /// The credential that sent it.
+    pub principal: Option<Principal>,
+    /// SHA-256 of its content, hex.
+    pub content_hash: String,
+    /// Where its intent stands in the journal.
+    pub journal_seq: u64,
+    /// The latch's epoch that it was admitted in.
+    pub epoch: u64,
+    /// The intent's time.
+    pub created_us: UnixMicros,
+    /// What is true now.
+    pub status: OrderStatus,
+    /// The venue's id, once it has one.
+    pub venue_order_id: Option<VenueOrderId>,
+    /// The signature, if its bytes may have left.
+    pub signature: Option<SignatureFact>,
+    /// Size filled, in base currency.
+    pub filled: Decimal,
+    /// Why it was rejected, discarded or is in doubt: a code.
+    pub why: Option<String>,
+    /// Nothing of it counts against the limits any more: no fill of it can come.
+    pub settled: bool,
+}
+
+impl OrderState {
+    /// Takes in what the venue or this process said of its status. A terminal status stays, a fill
+    /// that was counted is not forgotten.
+    fn say(&mut self, said: OrderStatus) {
+        if self.status.is_terminal() {
+            return;
+        }
+        self.status = match said {
+            OrderStatus::Open | OrderStatus::PartiallyFilled | OrderStatus::Filled
+                if self.filled >= self.order.size =>
+            {
+                OrderStatus::Filled
+            }
+            // Filled is believed once the fills say so; until then it is at least partly filled.
+            OrderStatus::Filled => OrderStatus::PartiallyFilled,
+            OrderStatus::Open if !self.filled.is_zero() => OrderStatus::PartiallyFilled,
+            said => said,
+        };
+        self.settled |= matches!(
+            self.status,
+            OrderStatus::Rejected | OrderStatus::Discarded | OrderStatus::NotPlaced
+        );
+    }
+
+    fn fill(&mut self, size: Decimal) {
+        self.filled = self.filled.saturating_add(size);
+        if self.filled >= self.order.size {
+            self.status = OrderStatus::Filled;
+            self.settled = true;
+        } else if !self.status.is_terminal() {
+            self.status = OrderStatus::PartiallyFilled;
+        }
+    }
+}
+
+/// All of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    known: HashMap<OrderId, OrderState>,
+    ended: VecDeque<OrderId>,
+}
+
+impl Orders {
+    /// Takes a fact in. Facts that are not about orders, or about unknown ones, change nothing.
+    pub fn apply(
+        &mut self,
+        fact: &Fact,
+        seq: u64,
+        time: UnixMicros,
+        principal: Option<&Principal>,
+    ) {
+        match fact {
+            Fact::OrderIntent {
+                order,
+                client,
+                client_order_id,
+                content_hash,
+                epoch,
+                ..
+            } => {
+                let state = OrderState {
+                    order: order.clone(),
+                    client: client.clone(),
+                    client_order_id: client_order_id.clone(),
+                    principal: principal.cloned(),
+                    content_hash: content_hash.clone(),
+                    journal_seq: seq,
+                    epoch: *epoch,
+                    created_us: time,
+                    status: OrderStatus::Pending,
+                    venue_order_id: None,
+                    signature: None,
+                    filled: Decimal::ZERO,
+                    why: None,
+                    settled: false,
+                };
+                self.known.entry(order.order_id).or_insert(state);
+            }
+            Fact::OrderOutcome {
+                order_id,
+                status,
+                venue_order_id,
+                signature,
+                why,
+            } => {
+                self.change(order_id, |state| {
+                    state.venue_order_id = state.venue_order_id.take().or(venue_order_id.clone());
+                    state.signature = state.signature.take().or(signature.clone());
+                    state.why.clone_from(why);
+                    state.say(*status);
+                });
+            }
+            Fact::OrderInDoubt {
+                order_id,
+                signature,
+                why,
+            } => self.change(order_id, |state| {
+                state.signature = state.signature.take().or(signature.clone());
+                state.why = Some(why.clone());
+                state.say(OrderStatus::InDoubt);
+            }),
+            Fact::OrderResolved {
+                order_id,
+                status,
+                venue_order_id,
+            } => {
+                self.change(order_id, |state| {
+                    state.venue_order_id = state.venue_order_id.take().or(venue_order_id.clone());
+                    state.say(*status);
+                });
+            }
+            Fact::OrderCancelled { order_id } => self.change(order_id, |state| {
+                state.say(OrderStatus::Cancelled);
+                state.settled = true;
+            }),
+            Fact::Fill {
+                order_id: Some(order_id),
+                size,
+                ..
+            } => {
+                self.change(order_id, |state| state.fill(*size));
+            }
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, order_id: &OrderId, change: impl FnOnce(&mut OrderState)) {
+        let Some(state) = self.known.get_mut(order_id) else {
+            return;
+        };
+        let before = state.settled;
+        change(state);
+        if state.settled && !before {
+            self.ended.push_back(*order_id);
+            while self.ended.len() > ENDED_KEPT_MAX {
+                if let Some(oldest) = self.ended.pop_front() {
+                    self.known.remove(&oldest);
+                }
+            }
+        }
+    }
+
+    /// One order, when it is open, in doubt or lately ended.
+    pub fn find(&self, order_id: &OrderId) -> Option<&OrderState> {
+        self.known.get(order_id)
+    }
+
+    /// Orders that still count against the limits, oldest first.
+    pub fn unsettled(&self) -> Vec<&OrderState> {
+        let mut open: Vec<_> = self.known.values().filter(|state| !state.settled).collect();
+        open.sort_by_key(|state| state.order.order_id);
+        open
+    }
+
+    /// The order that the venue knows under this id, among those at hand.
+    pub fn by_venue_id(&self, id: &VenueOrderId) -> Option<&OrderState> {
+        self.known
+            .values()
+            .find(|state| state.venue_order_id.as_ref() == Some(id))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::market::{Lots, Symbol, Ticks};
+    use crate::domain::order::{OrderType, Side};
+
+    pub(in crate::trading) fn intent(n: u128, size: u64) -> Fact {
+        Fact::OrderIntent {
+            order: Order {
+                order_id: OrderId(uuid::Uuid::from_u128(n)),
+                symbol: Symbol::parse("SEI/USDC").unwrap(),
+                side: Side::Buy,
+                order_type: OrderType::Limit,
+                price_ticks: Ticks(2_500),
+                price: Decimal::from_str_exact("0.25").unwrap(),
+                size_lots: Lots(size),
+                size: Decimal::from(size),
+                expires_at_ms: 5_000,
+            },
+            client: Client::try_from("bot".to_owned()).unwrap(),
+            client_order_id: ClientOrderId::try_from(format!("c{n}")).unwrap(),
+            content_hash: String::new(),
+            reserved_usdc: Decimal::ONE,
+            epoch: 1,
+            key_id: "sei/1".into(),
+            credential_generation: 1,
+        }
+    }
+
+    pub(in crate::trading) fn outcome(n: u128, status: OrderStatus) -> Fact {
+        Fact::OrderOutcome {
+            order_id: OrderId(uuid::Uuid::from_u128(n)),
+            status,
+            venue_order_id: None,
+            signature: None,
+            why: None,
+        }
+    }
+
+    pub(in crate::trading) fn fill(id: &str, n: Option<u128>, size: u64) -> Fact {
+        Fact::Fill {
+            fill_id: id.into(),
+            cursor: id.into(),
+            order_id: n.map(|n| OrderId(uuid::Uuid::from_u128(n))),
+            symbol: Symbol::parse("SEI/USDC").unwrap(),
+            side: Side::Buy,
+            price: Decimal::from_str_exact("0.25").unwrap(),
+            size: Decimal::from(size),
+            lots: Lots(size),
+            fee: Decimal::ZERO,
+            filled_at_us: UnixMicros(1),
+            order_status: None,
+        }
+    }
+
+    fn after(facts: &[Fact]) -> (OrderStatus, bool) {
+        let mut orders = Orders::default();
+        for (seq, fact) in (0..).zip(facts) {
+            orders.apply(fact, seq, UnixMicros(seq), None);
+        }
+        let state = orders.find(&OrderId(uuid::Uuid::from_u128(1))).unwrap();
+        (state.status, state.settled)
+    }
+
+    #[test]
+    fn a_fill_that_comes_before_the_orders_answer_is_not_forgotten() {
+        use OrderStatus as S;
+        let (intent, open) = (intent(1, 10), outcome(1, S::Open));
+        assert_eq!(
+            after(&[intent.clone(), fill("a", Some(1), 10), open.clone()]),
+            (S::Filled, true)
+        );
+        let part = [intent.clone(), fill("a", Some(1), 4), open.clone()];
+        assert_eq!(after(&part), (S::PartiallyFilled, false));
+        let whole = [intent, open, fill("a", Some(1), 4), fill("b", Some(1), 6)];
+        assert_eq!(after(&whole), (S::Filled, true));
+    }
+
+    #[test]
+    fn filled_is_believed_when_the_fills_have_come() {
+        use OrderStatus as S;
+        let facts = [intent(1, 10), outcome(1, S::Filled)];
+        assert_eq!(after(&facts), (S::PartiallyFilled, false));
+    }
+
+    #[test]
+    fn a_cancelled_order_counts_until_its_last_fills_were_read() {
+        use OrderStatus as S;
+        let cancelled = Fact::OrderCancelled {
+            order_id: OrderId(uuid::Uuid::from_u128(1)),
+        };
+        let ioc = [intent(1, 10), outcome(1, S::Cancelled)];
+        assert_eq!(after(&ioc), (S::Cancelled, false));
+        assert_eq!(
+            after(&[&ioc[..], &[cancelled]].concat()),
+            (S::Cancelled, true)
+        );
+    }
+
+    #[test]
+    fn a_terminal_status_stays() {
+        use OrderStatus as S;
+        for end in [S::Rejected, S::Discarded, S::NotPlaced] {
+            let facts = [intent(1, 10), outcome(1, end), outcome(1, S::Open)];
+            assert_eq!(after(&facts), (end, true), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn ended_orders_are_kept_up_to_a_bound_and_open_ones_for_ever() {
+        let mut orders = Orders::default();
+        orders.apply(&intent(0, 1), 0, UnixMicros(0), None);
+        for n in 1..=(ENDED_KEPT_MAX as u128 + 10) {
+            orders.apply(&intent(n, 1), 0, UnixMicros(0), None);
+            orders.apply(&outcome(n, OrderStatus::Discarded), 0, UnixMicros(0), None);
+        }
+        assert_eq!(orders.known.len(), ENDED_KEPT_MAX + 1);
+        assert_eq!(orders.unsettled().len(), 1);
+    }
+}
