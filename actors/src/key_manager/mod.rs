@@ -14,6 +14,8 @@ mod fold;
 pub mod sign_raw;
 mod signer;
 mod typed_data;
+#[cfg(test)]
+mod typed_data_vectors;
 mod vault;
 mod venue_credential;
 
