@@ -31,6 +31,11 @@ impl KeysFold {
         Some((version, fingerprint))
     }
 
+    /// Whether there ever was a version of `name`.
+    pub fn knows(&self, name: &KeyName) -> bool {
+        self.0.contains_key(name.as_str())
+    }
+
     /// Every secret, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = (&str, &KeyState)> {
         self.0.iter().map(|(name, state)| (name.as_str(), state))

@@ -11,6 +11,7 @@
 mod chain_key;
 pub mod envelope;
 mod fold;
+mod hot_keys;
 pub mod sign_raw;
 mod signer;
 mod typed_data;
@@ -22,10 +23,11 @@ mod venue_credential;
 pub use chain_key::{ChainKey, NotAChainKey};
 pub use envelope::{MasterKey, NotAMasterKey, OpenError, Purpose, SealError};
 pub use fold::{KeyState, KeysFold};
-pub use signer::{
-    HotKeys, Identity, KeyError, KeyManager, SignError, open_venue_credential, seal_chain_key,
-    seal_venue_credential,
+pub use hot_keys::{
+    HotKeys, Identity, Imported, KeyError, Seeds, import_once, open_venue_credential,
+    seal_chain_key, seal_venue_credential,
 };
+pub use signer::{KeyManager, SignError};
 pub use typed_data::{CHAIN_ID_DEFAULT, LastHopMismatch};
 pub use vault::{Sealed, Vault, VaultError};
 pub use venue_credential::{AccountProblem, NotACredential, VenueCredential, judge_account};

@@ -236,3 +236,73 @@ fn no_error_says_anything_of_a_key() {
         assert!(!said.contains("canary"), "{said}");
     }
 }
+
+fn seeds(chain: Option<&str>, venue: Option<(&str, &str)>) -> Seeds {
+    Seeds {
+        chain: chain.map(|key| ChainKey::parse(&text(key), &SystemEntropy).unwrap()),
+        venue: venue.map(|(key, secret)| VenueCredential::new(key, secret).unwrap()),
+    }
+}
+
+#[test]
+fn a_seed_is_taken_in_once_and_only_the_same_one_passes_in_silence() {
+    let vault = vault(MemoryKeyStore::new());
+    let both = seeds(Some(DEV_KEY), Some(("key-1", "secret-1")));
+    let first = import_once(&vault, &KeysFold::default(), &both).unwrap();
+    assert_eq!((first.sealed.len(), first.differing.len()), (2, 0));
+    let fold = fold_of(first.sealed.iter().flat_map(Sealed::facts));
+    assert!(HotKeys::open(&vault, &fold).is_ok());
+
+    assert_eq!(
+        import_once(&vault, &fold, &both).unwrap(),
+        Imported::default()
+    );
+    assert_eq!(
+        import_once(&vault, &fold, &seeds(None, None)).unwrap(),
+        Imported::default()
+    );
+    let other_key = format!("{}1", "0".repeat(63));
+    let other = seeds(Some(&other_key), Some(("key-1", "secret-2")));
+    let refused = import_once(&vault, &fold, &other).unwrap();
+    assert_eq!(
+        (refused.sealed.len(), refused.differing),
+        (0, vec!["sei", "venue"])
+    );
+    assert_eq!(vault.list().unwrap().len(), 2, "nothing new was written");
+}
+
+#[test]
+fn a_seed_whose_record_never_became_durable_is_taken_in_again() {
+    let vault = vault(MemoryKeyStore::new());
+    let seeds = seeds(Some(DEV_KEY), None);
+    let lost = import_once(&vault, &KeysFold::default(), &seeds).unwrap();
+    assert_eq!(lost.sealed[0].version, 1);
+    let again = import_once(&vault, &KeysFold::default(), &seeds).unwrap();
+    assert_eq!(again.sealed[0].version, 2);
+    let fold = fold_of(again.sealed.iter().flat_map(Sealed::facts));
+    assert!(
+        HotKeys::open(&vault, &fold).is_err(),
+        "no venue credential yet"
+    );
+    assert_eq!(
+        fold.current(&KeyName::parse("sei").unwrap())
+            .map(|(v, _)| v),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_rotated_out_seed_does_not_come_back() {
+    let vault = vault(MemoryKeyStore::new());
+    let old = seeds(None, Some(("old", "leaked")));
+    let first = import_once(&vault, &KeysFold::default(), &old).unwrap();
+    let new = VenueCredential::new("new", "fresh").unwrap();
+    let second = seal_venue_credential(&vault, &new).unwrap();
+    let facts = first
+        .sealed
+        .iter()
+        .flat_map(Sealed::facts)
+        .chain(second.facts());
+    let again = import_once(&vault, &fold_of(facts), &old).unwrap();
+    assert_eq!((again.sealed.len(), again.differing), (0, vec!["venue"]));
+}
