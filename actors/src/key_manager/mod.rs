@@ -12,6 +12,7 @@ mod chain_key;
 pub mod envelope;
 mod fold;
 mod hot_keys;
+mod service_keys;
 pub mod sign_raw;
 mod signer;
 mod typed_data;
@@ -26,6 +27,10 @@ pub use fold::{KeyState, KeysFold};
 pub use hot_keys::{
     HotKeys, Identity, Imported, KeyError, Seeds, import_once, open_venue_credential,
     seal_chain_key, seal_venue_credential,
+};
+pub use service_keys::{
+    JOURNAL_KEY, ServiceKeyError, TOKEN_SECRET, generate_journal_key, generate_token_secret,
+    open_journal_signer, open_token_key, open_verifiers, seal_verifier,
 };
 pub use signer::{KeyManager, SignError};
 pub use typed_data::{CHAIN_ID_DEFAULT, LastHopMismatch};

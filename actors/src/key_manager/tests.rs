@@ -306,3 +306,51 @@ fn a_rotated_out_seed_does_not_come_back() {
     let again = import_once(&vault, &fold_of(facts), &old).unwrap();
     assert_eq!((again.sealed.len(), again.differing), (0, vec!["venue"]));
 }
+
+#[test]
+fn the_services_own_secrets_open_as_they_were_sealed() {
+    let vault = vault(MemoryKeyStore::new());
+    let key = crate::auth::ApiKey::generate(&SystemEntropy).unwrap();
+    let verifier = seal_verifier(&vault, key.id(), &key.verifier()).unwrap();
+    let token = generate_token_secret(&vault).unwrap();
+    let (journal, signer) = generate_journal_key(&vault, "test/journal").unwrap();
+    let fold = fold_of([verifier, token, journal].iter().flat_map(Sealed::facts));
+
+    let (verifiers, problems) = open_verifiers(&vault, &fold);
+    assert!(problems.is_empty());
+    assert_eq!(verifiers[key.id().as_str()].bytes(), key.verifier().bytes());
+    assert!(open_token_key(&vault, &fold).is_ok());
+    let opened = open_journal_signer(&vault, "test/journal").unwrap();
+    assert_eq!(opened.key().to_string(), signer.key().to_string());
+}
+
+#[test]
+fn a_damaged_verifier_is_told_of_and_the_others_go_on() {
+    let store = MemoryKeyStore::new();
+    let vault = vault(store.clone());
+    let (one, two) = (
+        crate::auth::ApiKey::generate(&SystemEntropy).unwrap(),
+        crate::auth::ApiKey::generate(&SystemEntropy).unwrap(),
+    );
+    let sealed = [&one, &two].map(|key| seal_verifier(&vault, key.id(), &key.verifier()).unwrap());
+    store.tamper(&sealed[0].name, 1, b"garbage".to_vec());
+    let (verifiers, problems) =
+        open_verifiers(&vault, &fold_of(sealed.iter().flat_map(Sealed::facts)));
+    assert_eq!((verifiers.len(), problems.len()), (1, 1));
+    assert!(verifiers.contains_key(two.id().as_str()));
+}
+
+#[test]
+fn what_was_never_sealed_is_missing() {
+    let vault = vault(MemoryKeyStore::new());
+    let token = open_token_key(&vault, &KeysFold::default());
+    assert!(matches!(
+        token,
+        Err(ServiceKeyError::Missing { name: "jwt" })
+    ));
+    let journal = open_journal_signer(&vault, "test/journal");
+    assert!(matches!(
+        journal,
+        Err(ServiceKeyError::Missing { name: "journal" })
+    ));
+}
