@@ -148,12 +148,25 @@ mod tests {
 
     #[test]
     fn plain_variables_work_and_are_told_of() {
-        let set = [("SEI_PRIVATE_KEY", KEY), ("CAMBRIAN_API_KEY", "k"), ("CAMBRIAN_SECRET_KEY", "s")];
+        let set = [
+            ("SEI_PRIVATE_KEY", KEY),
+            ("CAMBRIAN_API_KEY", "k"),
+            ("CAMBRIAN_SECRET_KEY", "s"),
+        ];
         let read = read(&set).unwrap_or_else(|e| panic!("{e}"));
         let address = read.seeds.chain.map(|key| key.address().to_owned());
-        assert_eq!(address.as_deref(), Some("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
-        assert_eq!(read.seeds.venue.map(|c| c.view().secret.to_vec()), Some(b"s".to_vec()));
-        assert_eq!(read.in_the_open, ["SEI_PRIVATE_KEY", "CAMBRIAN_API_KEY", "CAMBRIAN_SECRET_KEY"]);
+        assert_eq!(
+            address.as_deref(),
+            Some("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
+        );
+        assert_eq!(
+            read.seeds.venue.map(|c| c.view().secret.to_vec()),
+            Some(b"s".to_vec())
+        );
+        assert_eq!(
+            read.in_the_open,
+            ["SEI_PRIVATE_KEY", "CAMBRIAN_API_KEY", "CAMBRIAN_SECRET_KEY"]
+        );
     }
 
     #[test]
@@ -172,13 +185,34 @@ mod tests {
         let canary = "canary".repeat(20);
         let said = |set: &[(&str, &str)]| read(set).err().unwrap_or_default();
         let cases = [
-            (vec![("SEI_PRIVATE_KEY", &*canary)], "SEI_PRIVATE_KEY: a private key has hexadecimal digits only"),
-            (vec![("SEI_PRIVATE_KEY", "")], "SEI_PRIVATE_KEY: the secret is empty"),
-            (vec![("SEI_PRIVATE_KEY", KEY), ("SEI_PRIVATE_KEY_FILE", "/x")], "SEI_PRIVATE_KEY and SEI_PRIVATE_KEY_FILE are both set: keep one of them, better the file"),
-            (vec![("CAMBRIAN_API_KEY", &*canary)], "CAMBRIAN_SECRET_KEY is not set, but CAMBRIAN_API_KEY is: the venue credential needs both"),
-            (vec![("CAMBRIAN_SECRET_KEY", &*canary)], "CAMBRIAN_API_KEY is not set, but CAMBRIAN_SECRET_KEY is: the venue credential needs both"),
-            (vec![("SEI_PRIVATE_KEY_FILE", "/nonexistent/canary")], "the file that SEI_PRIVATE_KEY_FILE names cannot be opened"),
-            (vec![("CAMBRIAN_API_KEY", "a b"), ("CAMBRIAN_SECRET_KEY", "s")], "CAMBRIAN_API_KEY, CAMBRIAN_SECRET_KEY: a venue API key is 1 to 256 visible ASCII characters"),
+            (
+                vec![("SEI_PRIVATE_KEY", &*canary)],
+                "SEI_PRIVATE_KEY: a private key has hexadecimal digits only",
+            ),
+            (
+                vec![("SEI_PRIVATE_KEY", "")],
+                "SEI_PRIVATE_KEY: the secret is empty",
+            ),
+            (
+                vec![("SEI_PRIVATE_KEY", KEY), ("SEI_PRIVATE_KEY_FILE", "/x")],
+                "SEI_PRIVATE_KEY and SEI_PRIVATE_KEY_FILE are both set: keep one of them, better the file",
+            ),
+            (
+                vec![("CAMBRIAN_API_KEY", &*canary)],
+                "CAMBRIAN_SECRET_KEY is not set, but CAMBRIAN_API_KEY is: the venue credential needs both",
+            ),
+            (
+                vec![("CAMBRIAN_SECRET_KEY", &*canary)],
+                "CAMBRIAN_API_KEY is not set, but CAMBRIAN_SECRET_KEY is: the venue credential needs both",
+            ),
+            (
+                vec![("SEI_PRIVATE_KEY_FILE", "/nonexistent/canary")],
+                "the file that SEI_PRIVATE_KEY_FILE names cannot be opened",
+            ),
+            (
+                vec![("CAMBRIAN_API_KEY", "a b"), ("CAMBRIAN_SECRET_KEY", "s")],
+                "CAMBRIAN_API_KEY, CAMBRIAN_SECRET_KEY: a venue API key is 1 to 256 visible ASCII characters",
+            ),
         ];
         for (set, expected) in cases {
             assert_eq!(said(&set), expected);
