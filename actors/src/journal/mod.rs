@@ -14,7 +14,9 @@ pub mod opening;
 #[cfg(feature = "runtime")]
 mod queue;
 pub mod record;
+pub mod search;
 pub mod tree;
+pub mod views;
 #[cfg(feature = "runtime")]
 pub mod writer;
 

@@ -4,3 +4,4 @@ pub mod journal;
 pub mod key_store;
 pub mod sentinel;
 pub mod venue;
+pub mod views;

@@ -6,10 +6,12 @@
 //! error is one of [`StoreError`], by blame.
 
 mod files;
+pub mod follower;
 pub mod journal;
 mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod views;
 
 use flashguard_actors::ports::journal::StoreError;
 use rusqlite::ErrorCode;
