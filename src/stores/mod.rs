@@ -2,4 +2,5 @@
 
 pub mod keys;
 pub mod master_key;
+pub mod sentinel;
 pub mod sqlite;

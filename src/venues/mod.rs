@@ -1,6 +1,7 @@
 //! The service's side of a venue: the connections that orders and queries travel over, and the
 //! adapters. What an adapter must be able to do is the port's (`flashguard_actors::ports::venue`).
 
+pub mod connected;
 pub mod endpoint;
 pub mod http;
 pub mod paper;

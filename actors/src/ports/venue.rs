@@ -7,6 +7,9 @@
 //! every state (K12). No part of an adapter outside the key manager sees a secret: the key manager
 //! calls the framing functions (`docs/adr`).
 
+#[cfg(feature = "runtime")]
+pub mod memory;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
