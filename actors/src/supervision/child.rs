@@ -107,7 +107,7 @@ impl<A: Actor<Context = Context<A>>> Child for ChildOf<A> {
             generation: birth.generation,
             lane: self.fence.incarnate(),
         };
-        self.slot.expect(birth.generation);
+        self.slot.prepare(birth.generation);
         let life = Life {
             guard: ExitGuard {
                 slot: Arc::clone(&self.slot),

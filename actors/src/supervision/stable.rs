@@ -412,7 +412,7 @@ impl<A: Actor> Slot<A> {
     }
 
     /// From here on only `generation` may publish itself.
-    pub(crate) fn expect(&self, generation: u64) {
+    pub(crate) fn prepare(&self, generation: u64) {
         self.change(|phase| match phase {
             Phase::Gone => None,
             Phase::Starting(_) | Phase::Up(_) | Phase::Down => Some(Phase::Starting(generation)),

@@ -69,6 +69,9 @@ struct Record {
     generation: u64,
     thread: ThreadNumber,
     life: Life,
+    /// True once the present incarnation has survived its start: until then its factory may be at
+    /// work, which may take longer.
+    served: bool,
     pulse: Pulse,
     /// Set when the supervisor ended it for a reason of its own.
     sentence: Option<Exit>,
@@ -146,6 +149,7 @@ impl SupervisorActor {
         record.generation += 1;
         record.thread = thread;
         record.life = Life::Starting;
+        record.served = false;
         record.pulse = Pulse::default();
         record.sentence = None;
         let generation = record.generation;
@@ -173,13 +177,7 @@ impl SupervisorActor {
             generation: record.generation,
             why: why.clone(),
         };
-        tracing::warn!(
-            actor.name = %exited.name,
-            actor.generation = exited.generation,
-            exit.why = why.code(),
-            exit.text = why.internal().unwrap_or_default(),
-            "an actor ended"
-        );
+        log_exit(&exited);
         let gone = record.dismissed || self.book.closed;
         update(&record.row, |status| {
             status.last_exit = Some(why);
@@ -189,16 +187,15 @@ impl SupervisorActor {
                 ChildState::Restarting
             };
         });
-        for waiting in record.has_ended.drain(..) {
-            // Whoever waited may have stopped waiting.
-            let _ = waiting.send(());
-        }
-        let round = record.round;
-        let home = record.home;
-        let dismissed = record.dismissed;
+        let has_ended = std::mem::take(&mut record.has_ended);
+        let (round, home, dismissed) = (record.round, record.home, record.dismissed);
         self.report(&Event::ActorExited(exited));
         if dismissed {
             self.forget(number, home);
+        }
+        for waiting in has_ended {
+            // Whoever waited may have stopped waiting.
+            let _ = waiting.send(());
         }
         if let Some(round) = round.and_then(|round| self.book.rounds.get_mut(&round)) {
             round.unended.remove(&number);
@@ -240,6 +237,8 @@ impl SupervisorActor {
         let members = match self.policy.strategy {
             Strategy::OneForOne => dead,
             Strategy::OneForAll => {
+                // The new round takes everybody over from those that are still waiting.
+                self.book.rounds.clear();
                 let mut all = Vec::with_capacity(self.book.children.len());
                 let present = self.book.children.iter();
                 all.extend(present.filter(|(_, r)| !r.dismissed).map(|(n, _)| *n));
@@ -312,7 +311,7 @@ impl SupervisorActor {
             .book
             .children
             .values()
-            .filter(|record| record.life == Life::Starting)
+            .filter(|record| record.life != Life::Ended && !record.served)
             .map(|record| record.home)
             .collect();
         for home in self.threads.stuck(|home| starting.contains(&home)) {
@@ -454,6 +453,21 @@ impl SupervisorActor {
     }
 }
 
+/// An end that was asked for is no warning.
+fn log_exit(exited: &ActorExited) {
+    let (name, generation) = (&exited.name, exited.generation);
+    if exited.why == Exit::Ended {
+        return tracing::info!(actor.name = %name, actor.generation = generation, "an actor ended");
+    }
+    tracing::warn!(
+        actor.name = %name,
+        actor.generation = generation,
+        exit.why = exited.why.code(),
+        exit.text = exited.why.internal().unwrap_or_default(),
+        "an actor failed"
+    );
+}
+
 impl Handler<Register> for SupervisorActor {
     type Result = MessageResult<Register>;
 
@@ -491,6 +505,7 @@ impl Handler<Register> for SupervisorActor {
                 generation: 0,
                 thread: 0,
                 life: Life::Ended,
+                served: false,
                 pulse: Pulse::default(),
                 sentence: None,
                 round: None,
@@ -552,7 +567,12 @@ impl Handler<ChildServes> for SupervisorActor {
         let Some(record) = self.book.children.get_mut(&msg.child) else {
             return;
         };
-        if record.generation != msg.generation || record.life != Life::Starting {
+        if record.generation != msg.generation {
+            return;
+        }
+        record.served = true;
+        // It may have been told to end since.
+        if record.life != Life::Starting || self.book.closed {
             return;
         }
         record.life = Life::Serving;
@@ -584,11 +604,10 @@ impl Handler<ChildExited> for SupervisorActor {
         if record.generation != msg.generation || record.life == Life::Ended {
             return;
         }
-        let home = record.home;
-        let counts =
-            msg.why != Exit::ThreadLost || self.threads.counts_as_failure(home, msg.thread);
-        let round = record.round;
+        let (home, round) = (record.home, record.round);
+        let thread_lost = msg.why == Exit::ThreadLost;
         if self.book_end(msg.child, msg.why) {
+            let counts = !thread_lost || self.threads.counts_as_failure(home, msg.thread);
             self.answer_failure(msg.child, vec![msg.child], counts, ctx);
         }
         if let Some(round) = round {

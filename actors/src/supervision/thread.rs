@@ -103,7 +103,7 @@ impl SystemThread {
     /// Stops the system and all its arbiters and joins their threads, for at most `limit`.
     ///
     /// It blocks: call it from a plain thread. Threads that are stuck in a hung actor are left and
-    /// counted.
+    /// counted; only an actor whose `Drop` never returns holds it up.
     #[must_use]
     pub fn stop(mut self, limit: Duration) -> StopReport {
         let until = Instant::now() + limit;

@@ -135,6 +135,27 @@ fn the_in_flight_budget_is_exact_and_a_caller_who_gives_up_does_not_free_a_place
 }
 
 #[test]
+fn a_call_behind_a_mailbox_full_of_signals_is_answered() {
+    let rig = Rig::with(Policy::default());
+    rig.run(async {
+        let (stable, shared) = rig.probe("full", Placement::Own).await;
+        stable.tell(Fail::Block).unwrap();
+        eventually("it is inside", || shared.entered.load(SeqCst) == 1).await;
+        let told = (0..5_000).filter(|_| stable.tell(Echo).is_ok()).count();
+        assert!(told <= 1_025, "{told} signals were taken");
+        assert_eq!(stable.tell(Echo), Err(CallError::Overloaded));
+        let mut call = Box::pin(stable.call(Echo, LONG));
+        std::future::poll_fn(|cx| {
+            assert!(call.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        shared.gate.open();
+        assert_eq!(call.await, Ok(1));
+    });
+}
+
+#[test]
 fn a_successor_has_its_whole_budget_whatever_its_predecessor_still_holds() {
     let rig = Rig::with(patient());
     rig.run(async {

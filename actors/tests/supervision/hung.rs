@@ -117,6 +117,62 @@ fn a_factory_that_hangs_is_left_behind_and_what_it_makes_later_is_never_publishe
 }
 
 #[test]
+fn a_factory_at_work_has_its_own_patience_also_while_it_is_told_to_end() {
+    let mut policy = patient();
+    policy.heartbeat.starting_missed_max = 100_000;
+    let rig = Rig::with(policy);
+    rig.run(async {
+        let shared = Arc::new(Shared::default());
+        let inner = Arc::clone(&shared);
+        let slow = rig
+            .supervisor
+            .supervise(spec("slow", Placement::Own), move |incarnation| {
+                inner.entered.fetch_add(1, SeqCst);
+                inner.gate.wait();
+                Probe::make(incarnation, &inner)
+            })
+            .await
+            .unwrap();
+        eventually("it is being made", || shared.entered.load(SeqCst) == 1).await;
+        let supervisor = rig.supervisor.clone();
+        let dismissed = tokio::spawn(async move { supervisor.dismiss(&name("slow"), LONG).await });
+        assert_eq!(slow.up(0, LONG).await, Err(CallError::Gone));
+        // A neighbour that is silent for as many looks is found hung in the meantime.
+        let (measure, _) = rig.probe("measure", Placement::Own).await;
+        measure.call(Fail::WaitForEver, LONG).await.unwrap();
+        assert_eq!(measure.up(1, LONG).await, Ok(2));
+        assert_eq!(rig.supervisor.roster().abandoned_threads(), 0);
+        shared.gate.open();
+        assert!(dismissed.await.unwrap());
+        assert_eq!(rig.exits("slow"), [(1, Exit::Ended)]);
+    });
+}
+
+#[test]
+fn two_threads_that_get_stuck_together_escalate_once() {
+    let mut policy = patient();
+    policy.abandoned_threads_max = 0;
+    let rig = Rig::with(policy);
+    rig.run(async {
+        let (one, first) = rig.probe("one", Placement::Own).await;
+        let (two, second) = rig.probe("two", Placement::Own).await;
+        one.tell(Fail::Block).unwrap();
+        two.tell(Fail::Block).unwrap();
+        let roster = rig.supervisor.roster();
+        eventually("both are left", || roster.abandoned_threads() == 2).await;
+        eventually("both are booked", || {
+            rig.exits("one").len() + rig.exits("two").len() == 2
+        })
+        .await;
+        // Answered by the supervisor after it has dealt with both.
+        assert!(!rig.supervisor.dismiss(&name("nobody"), LONG).await);
+        assert_eq!(rig.escalations().len(), 1);
+        first.gate.open();
+        second.gate.open();
+    });
+}
+
+#[test]
 fn more_stuck_threads_than_the_policy_allows_escalate() {
     let mut policy = patient();
     policy.abandoned_threads_max = 1;
