@@ -1,6 +1,7 @@
 //! The FlashGuard service: settings, stores, venues, HTTP and command line around `flashguard-actors`.
 
 pub mod control;
+pub mod init;
 pub mod seed_variables;
 pub mod settings;
 pub mod stores;
