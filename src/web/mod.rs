@@ -4,7 +4,9 @@
 //! permission of its route, its parser, its handler. Handlers decide nothing: they call the system's
 //! handle and write its replies.
 
+mod auth;
 mod body;
+mod caller;
 mod envelope;
 mod fields;
 mod health;
@@ -14,8 +16,11 @@ mod rate;
 mod routes;
 mod server;
 mod shared;
+#[cfg(test)]
+mod testing;
 
 pub use body::BODY_BYTES_MAX;
+pub use caller::Identified;
 pub use envelope::RequestId;
 pub use health::Readiness;
 pub use order_request::parse as parse_order;

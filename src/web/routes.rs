@@ -1,12 +1,18 @@
 //! The one table of routes: it builds the servers, the API page and the authorization test.
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, Route, web};
 use flashguard_actors::domain::identity::Permission;
 
-use super::health;
+use super::caller::authorize;
 use super::problem::Problem;
+
+mod table;
+
+pub use table::ROUTES;
 
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,17 +83,50 @@ pub struct RouteRow {
     handler: fn(Route) -> Route,
 }
 
-/// Every route.
-pub const ROUTES: &[RouteRow] = &[RouteRow {
-    method: Method::Get,
-    path: "/healthz",
-    needs: Needs::Nothing,
-    on_control: true,
-    about: "The process answers.",
-    takes: "",
-    gives: "200 `{status:\"alive\"}`",
-    handler: |route| route.to(health::alive),
-}];
+impl RouteRow {
+    /// A route of the main listener.
+    const fn new(
+        method: Method,
+        path: &'static str,
+        needs: Needs,
+        handler: fn(Route) -> Route,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            needs,
+            on_control: false,
+            about: "",
+            takes: "",
+            gives: "",
+            handler,
+        }
+    }
+
+    /// Serves it on the control listener too.
+    const fn on_control(mut self) -> Self {
+        self.on_control = true;
+        self
+    }
+
+    /// Says what it does.
+    const fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
+    }
+
+    /// Says which fields it takes.
+    const fn takes(mut self, takes: &'static str) -> Self {
+        self.takes = takes;
+        self
+    }
+
+    /// Says what a success answers.
+    const fn gives(mut self, gives: &'static str) -> Self {
+        self.gives = gives;
+        self
+    }
+}
 
 /// Registers the routes of `listener`: each path once, with its methods; anything else is 404, and
 /// another method 405 with `Allow`.
@@ -104,7 +143,10 @@ pub(super) fn register(config: &mut ServiceConfig, listener: Listener) {
         let methods: Vec<&str> = rows.iter().map(|row| row.method.as_str()).collect();
         let allow = methods.join(", ");
         let resource = rows.iter().fold(web::resource(path), |resource, row| {
-            resource.route((row.handler)(row.method.route()))
+            let needs = row.needs;
+            let guard =
+                from_fn(move |request, next: Next<BoxBody>| authorize(request, next, needs));
+            resource.route((row.handler)(row.method.route()).wrap(guard))
         });
         config.service(resource.default_service(web::to(move || wrong_method(allow.clone()))));
     }
@@ -122,19 +164,4 @@ async fn not_found(_: HttpRequest) -> Result<&'static str, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_of_one_path_stand_together_and_no_row_is_there_twice() {
-        let mut seen: Vec<(&str, &str)> = Vec::new();
-        for row in ROUTES {
-            let this = (row.path, row.method.as_str());
-            assert!(!seen.contains(&this), "{this:?} twice");
-            let before = seen.iter().any(|(path, _)| *path == row.path);
-            let last = seen.last().is_some_and(|(path, _)| *path == row.path);
-            assert_eq!(before, last, "{} is scattered", row.path);
-            seen.push(this);
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,10 @@
 //! What every handler can reach.
 
+use std::sync::Arc;
+
+use flashguard_actors::auth::Access;
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, UnixMicros};
+use flashguard_actors::journal::Journal;
 
 use super::health::Readiness;
 use super::rate::RequestRate;
@@ -20,4 +24,8 @@ pub struct Shared {
     pub readiness: Readiness,
     /// Counts the requests of each address.
     pub request_rate: RequestRate,
+    /// Proves callers.
+    pub access: Arc<Access>,
+    /// Where logins and logouts are recorded.
+    pub journal: Journal,
 }

@@ -1,94 +1,28 @@
 //! The listener over real connections: what every answer has, whatever was asked.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use flashguard_actors::domain::clock::{ManualClock, SeededEntropy, UnixMicros};
-
-use super::*;
-use crate::settings::Profile;
-use crate::web::health::Readiness;
-use crate::web::rate::RequestRate;
-
-struct Running(Option<Server>);
-
-impl Running {
-    fn with_rate(per_s: u32) -> Self {
-        let shared = web::Data::new(Shared {
-            clock: ManualClock::at(UnixMicros(1_795_519_533_123_456)),
-            entropy: SeededEntropy::new(1),
-            profile: Profile::Development,
-            started: UnixMicros(0),
-            readiness: Readiness::default(),
-            request_rate: RequestRate::per_second(per_s),
-        });
-        let any = "127.0.0.1:0".parse().unwrap();
-        Self(Some(Server::start(Listener::Main, any, shared).unwrap()))
-    }
-
-    /// Sends raw bytes on a connection of their own and reads all that comes back.
-    fn raw(&self, request: &[u8]) -> String {
-        let address = self.0.as_ref().unwrap().address();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        stream.write_all(request).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    fn ask(&self, method: &str, path: &str, rest: &str) -> String {
-        self.raw(
-            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{rest}")
-                .as_bytes(),
-        )
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.take().unwrap().stop().unwrap();
-    }
-}
-
-/// The envelope of an answer, after checking what every answer must have.
-fn envelope_of(answer: &str) -> serde_json::Value {
-    let (head, body) = answer.split_once("\r\n\r\n").expect(answer);
-    let id = head
-        .lines()
-        .find_map(|l| l.strip_prefix("x-request-id: "))
-        .expect(head);
-    let body: serde_json::Value = serde_json::from_str(body).expect(answer);
-    let error = body["error"].clone();
-    assert_eq!(error["request_id"], id);
-    assert_eq!(error["timestamp"], "2026-11-24T11:25:33.123Z");
-    assert!(error["message"].as_str().is_some_and(|m| !m.is_empty()));
-    assert!(error["details"].is_object());
-    error
-}
+use crate::web::testing::Running;
 
 #[test]
 fn every_answer_has_an_id_and_the_rate_and_is_not_stored() {
     let server = Running::with_rate(10);
-    let answer = server.ask("GET", "/healthz", "\r\n");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    for header in [
-        "x-request-id: ",
-        "x-ratelimit-limit: 10\r\n",
-        "x-ratelimit-remaining: 9\r\n",
-        "x-ratelimit-reset: 1795519534\r\n",
-        "cache-control: no-store\r\n",
-    ] {
-        assert!(answer.contains(header), "{header} not in {answer}");
-    }
-    assert_ne!(answer, server.ask("GET", "/healthz", "\r\n"));
+    let answer = server.ask("GET", "/healthz", None, "");
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert_eq!(answer.header("x-ratelimit-limit"), Some("10"));
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("9"));
+    assert_eq!(answer.header("x-ratelimit-reset"), Some("1795519534"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let next = server.ask("GET", "/healthz", None, "");
+    assert_ne!(
+        answer.header("x-request-id").unwrap(),
+        next.header("x-request-id").unwrap()
+    );
 }
 
 #[test]
 fn an_unknown_path_and_a_wrong_method_answer_with_the_envelope() {
-    let server = Running::with_rate(1_000);
+    let server = Running::start();
     for path in [
         "/",
         "/nowhere",
@@ -97,41 +31,42 @@ fn an_unknown_path_and_a_wrong_method_answer_with_the_envelope() {
         "/%00",
         "/api/v1/../healthz",
     ] {
-        let answer = server.ask("GET", path, "\r\n");
-        assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
-        assert_eq!(envelope_of(&answer)["code"], "NOT_FOUND", "{path}");
+        let answer = server.ask("GET", path, None, "");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (404, "NOT_FOUND"),
+            "{path}"
+        );
     }
     for method in ["POST", "PUT", "PATCH", "DELETE", "TRACE", "FROB"] {
-        let answer = server.ask(method, "/healthz", "Content-Length: 0\r\n\r\n");
-        assert!(answer.starts_with("HTTP/1.1 405 "), "{method}: {answer}");
-        assert_eq!(envelope_of(&answer)["code"], "METHOD_NOT_ALLOWED");
-        assert!(answer.contains("allow: GET\r\n"), "{answer}");
+        let answer = server.ask(method, "/healthz", None, "");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (405, "METHOD_NOT_ALLOWED")
+        );
+        assert_eq!(answer.header("allow"), Some("GET"));
     }
 }
 
 #[test]
 fn past_the_rate_the_answer_is_429_with_retry_after_before_anything_is_parsed() {
     let server = Running::with_rate(1);
-    let answers: Vec<String> = (0..20)
-        .map(|_| server.ask("POST", "/nowhere", "Content-Length: 1\r\n\r\n{"))
+    let answers: Vec<_> = (0..20)
+        .map(|_| server.ask("POST", "/nowhere", None, "{"))
         .collect();
     let refused = answers
         .iter()
-        .find(|a| a.starts_with("HTTP/1.1 429 "))
+        .find(|answer| answer.status == 429)
         .expect("none refused");
-    let error = envelope_of(refused);
-    assert_eq!(error["code"], "RATE_LIMIT_EXCEEDED");
-    assert!(error["details"]["retry_after_ms"].is_u64());
-    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
-    assert!(
-        refused.contains("x-ratelimit-remaining: 0\r\n"),
-        "{refused}"
-    );
+    assert_eq!(refused.code(), "RATE_LIMIT_EXCEEDED");
+    assert!(refused.error()["details"]["retry_after_ms"].is_u64());
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
 }
 
 #[test]
 fn what_is_not_http_ends_the_connection_and_the_next_one_is_served() {
-    let server = Running::with_rate(1_000);
+    let server = Running::start();
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(200_000));
     for nonsense in [
         "\x16\x03\x01\x02\x00\r\n\r\n",
@@ -143,17 +78,53 @@ fn what_is_not_http_ends_the_connection_and_the_next_one_is_served() {
         let fine = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
         assert!(fine, "{answer}");
     }
-    assert!(
-        server
-            .ask("GET", "/healthz", "\r\n")
-            .starts_with("HTTP/1.1 200 ")
+    assert_eq!(server.ask("GET", "/healthz", None, "").status, 200);
+}
+
+#[test]
+fn a_body_past_64_kib_or_of_another_kind_is_refused_with_the_envelope() {
+    let server = Running::start();
+    let login = "/api/v1/auth/login";
+    let fits = format!("{{\"api_key\":\"{}\"}}", "x".repeat(64 * 1024 - 14));
+    assert_eq!(fits.len(), 64 * 1024);
+    assert_eq!(
+        server.ask("POST", login, None, &fits).code(),
+        "INVALID_REQUEST"
     );
+    let large = server.ask("POST", login, None, &format!("{fits} "));
+    assert_eq!(
+        (large.status, large.code().as_str()),
+        (400, "BODY_TOO_LARGE")
+    );
+    assert_eq!(large.error()["details"]["field"], "body");
+    let form = "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=b";
+    let answer = server.raw(form.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 415 ") && answer.contains("UNSUPPORTED_MEDIA_TYPE"));
+}
+
+#[test]
+fn a_body_that_ends_early_or_lies_about_its_encoding_does_no_harm() {
+    let server = Running::start();
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    for rest in [
+        "Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+        "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    ] {
+        let answer = server.raw(format!("{head}{rest}").as_bytes());
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
+    }
+    assert_eq!(server.ask("GET", "/healthz", None, "").status, 200);
 }
 
 #[test]
 fn it_stops_when_told_although_a_connection_idles() {
-    let server = Running::with_rate(1_000);
-    let idle = TcpStream::connect(server.0.as_ref().unwrap().address()).unwrap();
+    let server = Running::start();
+    let idle = TcpStream::connect(server.address()).unwrap();
     drop(server);
     drop(idle);
 }
