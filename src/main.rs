@@ -1,2 +1,7 @@
 //! The `flashguard` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flashguard::cli::run()
+}

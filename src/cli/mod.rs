@@ -1,0 +1,127 @@
+//! The command line: one file per verb.
+//!
+//! *Remote* verbs talk HTTP with a credential, *local* ones talk to the control socket, *reading*
+//! ones open the store. Every verb ends with one of the contract's exit codes; with `--json` stdout
+//! holds one JSON value and nothing else.
+
+mod context;
+mod doctor;
+mod exit;
+mod halt;
+mod lift;
+mod orders;
+mod output;
+mod pause;
+mod remote;
+mod resume;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::settings::Profile;
+use context::Context;
+pub use exit::{Exit, Failure};
+
+/// Holds the keys of a trading system, decides what may be signed, records it first, and stops
+/// everything for certain.
+#[derive(Debug, Parser)]
+#[command(
+    name = "flashguard",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Clone, Args)]
+struct Globals {
+    /// Settings file [default: flashguard.toml in the data directory, when it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "FLASHGUARD_DATA_DIR",
+        default_value = "./data"
+    )]
+    data_dir: PathBuf,
+    /// What kind of place this is
+    #[arg(long, global = true, value_enum, default_value_t = Profile::Development)]
+    profile: Profile,
+    /// Address of the service, for verbs that talk to it over HTTP [default: from run.json]
+    #[arg(long, global = true, value_name = "URL", env = "FLASHGUARD_URL")]
+    url: Option<String>,
+    /// One JSON value on stdout and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// The state of trading
+    Status(status::Arguments),
+    /// Refuse new orders until `resume`
+    Pause(pause::Arguments),
+    /// Take back operators' pauses; never ends a halt
+    Resume(resume::Arguments),
+    /// Stop everything, without a credential, with or without a running service
+    Halt(halt::Arguments),
+    /// Agree to end a halt; it ends when enough owners agreed
+    Lift(lift::Arguments),
+    /// Place, list, show and cancel orders
+    Orders(orders::Arguments),
+    /// Look at every component, and say how to mend what is wrong
+    Doctor(doctor::Arguments),
+}
+
+/// Reads the arguments, does what they ask, and says how it ended.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context::new(cli.globals);
+    let ended = match cli.verb {
+        Verb::Status(arguments) => status::run(&context, &arguments),
+        Verb::Pause(arguments) => pause::run(&context, &arguments),
+        Verb::Resume(arguments) => resume::run(&context, &arguments),
+        Verb::Halt(arguments) => halt::run(&context, &arguments),
+        Verb::Lift(arguments) => lift::run(&context, &arguments),
+        Verb::Orders(arguments) => orders::run(&context, &arguments),
+        Verb::Doctor(arguments) => doctor::run(&context, &arguments),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            context.output.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
