@@ -34,7 +34,6 @@ pub struct Running {
     server: Option<Server>,
     keys: HashMap<Role, String>,
     journal: MemoryJournal,
-    pub clock: Arc<ManualClock>,
 }
 
 /// One answer.
