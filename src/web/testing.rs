@@ -116,7 +116,6 @@ impl Running {
             server,
             keys,
             journal,
-            clock,
         }
     }
 
