@@ -165,8 +165,7 @@ impl Supervisor {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        // A sender of its own: see `Stable::send`.
-        let answer = self.addr.clone().send(msg);
+        let answer = self.addr.send(msg);
         let limit = Duration::from_millis(ANSWER_LIMIT_MS);
         self.within(limit, answer).await?.ok()
     }

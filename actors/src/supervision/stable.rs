@@ -195,9 +195,8 @@ impl<A: Actor<Context = Context<A>>> Stable<A> {
                     .map_err(|_| CallError::Overloaded)?,
             ),
         };
-        // A sender of its own: one that is shared is parked by a full mailbox, and a request made
-        // with a parked sender is neither delivered nor woken.
-        let request = live.addr.clone().send(msg);
+        // A mailbox's capacity does not bound this: `send` goes past it. The budget does.
+        let request = live.addr.send(msg);
         Ok(Sent {
             reply: Some(Box::pin(request)),
             permit,

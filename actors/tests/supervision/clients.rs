@@ -144,14 +144,21 @@ fn a_call_behind_a_mailbox_full_of_signals_is_answered() {
         let told = (0..5_000).filter(|_| stable.tell(Echo).is_ok()).count();
         assert!(told <= 1_025, "{told} signals were taken");
         assert_eq!(stable.tell(Echo), Err(CallError::Overloaded));
-        let mut call = Box::pin(stable.call(Echo, LONG));
-        std::future::poll_fn(|cx| {
-            assert!(call.as_mut().poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
+        // Polled once before the gate opens, and then only when it is woken.
+        let polled = Arc::new(AtomicBool::new(false));
+        let (client, mark) = (stable.clone(), Arc::clone(&polled));
+        let call = tokio::spawn(async move {
+            let mut call = std::pin::pin!(client.call(Echo, LONG));
+            std::future::poll_fn(|cx| {
+                let answer = call.as_mut().poll(cx);
+                mark.store(true, SeqCst);
+                answer
+            })
+            .await
+        });
+        eventually("the call waits", || polled.load(SeqCst)).await;
         shared.gate.open();
-        assert_eq!(call.await, Ok(1));
+        assert_eq!(call.await.unwrap(), Ok(1));
     });
 }
 
