@@ -8,10 +8,17 @@
 //!
 //! It does not rotate, and it holds no key class but these two: those parts are not built.
 
+#[cfg(feature = "runtime")]
+mod actor;
 mod chain_key;
+mod describe;
 pub mod envelope;
 mod fold;
 mod hot_keys;
+#[cfg(feature = "runtime")]
+mod intake;
+#[cfg(feature = "runtime")]
+mod messages;
 mod service_keys;
 pub mod sign_raw;
 mod signer;
@@ -21,13 +28,20 @@ mod typed_data_vectors;
 mod vault;
 mod venue_credential;
 
+#[cfg(feature = "runtime")]
+pub use actor::{KeyManagerActor, KeyMeans};
 pub use chain_key::{ChainKey, NotAChainKey};
+pub use describe::{KeyDescription, describe};
 pub use envelope::{MasterKey, NotAMasterKey, OpenError, Purpose, SealError};
 pub use fold::{KeyState, KeysFold};
 pub use hot_keys::{
     HotKeys, Identity, Imported, KeyError, Seeds, import_once, open_venue_credential,
     seal_chain_key, seal_venue_credential,
 };
+#[cfg(feature = "runtime")]
+pub use intake::{HotKey, IntakeError, record, take_in};
+#[cfg(feature = "runtime")]
+pub use messages::{GenerateChainKey, ImportKey, ListKeys};
 pub use service_keys::{
     JOURNAL_KEY, ServiceKeyError, TOKEN_SECRET, generate_journal_key, generate_token_secret,
     open_journal_signer, open_token_key, open_verifiers, seal_verifier,

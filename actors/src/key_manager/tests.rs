@@ -354,3 +354,134 @@ fn what_was_never_sealed_is_missing() {
         Err(ServiceKeyError::Missing { name: "journal" })
     ));
 }
+
+#[cfg(feature = "runtime")]
+mod with_a_journal {
+    use super::*;
+    use crate::domain::clock::SystemClock;
+    use crate::domain::identity::Principal;
+    use crate::journal::Journal;
+    use crate::journal::checkpoint::CheckpointSigner;
+    use crate::journal::writer::{Hooks, WriterSettings};
+    use crate::ports::journal::Meta;
+    use crate::ports::journal::memory::{Faults, MemoryJournal};
+    use actix::Actor as _;
+
+    fn means() -> (MemoryJournal, KeyMeans) {
+        let signer = CheckpointSigner::from_seed("test", &[1; 32]).unwrap();
+        let memory = MemoryJournal::new(Meta {
+            origin: "test".into(),
+            verifier_key: signer.key().to_string(),
+        });
+        let (journal, _) = Journal::open(
+            Box::new(memory.store()),
+            signer,
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+            WriterSettings {
+                reserve_bytes: 0,
+                ..WriterSettings::default()
+            },
+            Hooks::none(),
+        )
+        .unwrap();
+        let vault = vault(MemoryKeyStore::new());
+        for fact in both_keys(&vault) {
+            let entry = crate::journal::record::Entry::of("key_manager", fact);
+            journal
+                .append(entry)
+                .wait(std::time::Duration::from_secs(10))
+                .unwrap()
+                .unwrap();
+        }
+        let mut fold = crate::journal::fold::Folding::<KeysFold>::new("keys");
+        crate::journal::fold::load(&mut [&mut fold], &memory.store()).unwrap();
+        let hot = HotKeys::open(&vault, &fold.state).unwrap();
+        let means = KeyMeans {
+            keys: Arc::new(KeyManager::new(
+                hot,
+                CHAIN_ID_DEFAULT,
+                Arc::new(SystemEntropy),
+            )),
+            vault: Arc::new(vault),
+            journal,
+            readers: Arc::new(memory.clone()),
+        };
+        (memory, means)
+    }
+
+    fn chain_key(fill: char) -> HotKey {
+        HotKey::Chain(ChainKey::parse(&text(&fill.to_string().repeat(64)), &SystemEntropy).unwrap())
+    }
+
+    #[test]
+    fn a_key_taken_in_is_current_at_once_and_used_from_the_next_start() {
+        actix_rt::System::new().block_on(async {
+            let (_memory, means) = means();
+            let actor = KeyManagerActor::new(means.clone()).unwrap().start();
+            let by = Principal::local(0);
+            let key = chain_key('1');
+            let sealed = actor
+                .send(ImportKey {
+                    key,
+                    by: by.clone(),
+                })
+                .await
+                .unwrap();
+            assert_eq!(sealed.unwrap_or_else(|e| panic!("{e}")).version, 2);
+            let listed = actor.send(ListKeys).await.unwrap().unwrap();
+            let seen: Vec<_> = listed
+                .iter()
+                .map(|k| (k.id.as_str(), k.class, k.in_use))
+                .collect();
+            assert_eq!(
+                seen,
+                [
+                    ("sei/2", "hot", Some(false)),
+                    ("venue/1", "hot", Some(true))
+                ]
+            );
+            assert_eq!(means.keys.identity().key_id, "sei/1");
+
+            let made = actor.send(GenerateChainKey { by }).await.unwrap();
+            let made = made.unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(made.version, 3);
+            let again = KeyManagerActor::new(means).unwrap();
+            let name = KeyName::parse("sei").unwrap();
+            assert_eq!(
+                again.known.state.current(&name),
+                Some((3, made.fingerprint.as_str())),
+                "a new incarnation reads the journal"
+            );
+        });
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_recorded_is_not_current() {
+        actix_rt::System::new().block_on(async {
+            let (memory, means) = means();
+            memory.fail(Faults {
+                commits_left: Some(0),
+                ..Faults::default()
+            });
+            let by = Principal::local(0);
+            let taken = take_in(&chain_key('2'), &by, &means.vault, &means.journal).await;
+            assert!(matches!(taken, Err(IntakeError::NotRecorded(_))));
+            let actor = KeyManagerActor::new(means).unwrap();
+            let name = KeyName::parse("sei").unwrap();
+            assert_eq!(actor.known.state.current(&name).map(|(v, _)| v), Some(1));
+        });
+    }
+
+    #[test]
+    fn descriptions_say_nothing_of_a_key() {
+        let vault = vault(MemoryKeyStore::new());
+        let described = describe(&fold_of(both_keys(&vault)), None);
+        let written = serde_json::to_string(&described).unwrap();
+        assert!(
+            !written.contains("secret-1") && !written.contains(DEV_KEY),
+            "{written}"
+        );
+        assert!(written.contains("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
+    }
+}

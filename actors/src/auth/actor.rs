@@ -1,0 +1,116 @@
+//! The auth actor: makes and takes away API keys, and records failed logins, bounded.
+//!
+//! Requests are not checked here but by [`Access`], which every thread reads; an actor that restarts
+//! keeps nobody out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::{Actor, AsyncContext, Context, Handler, MessageResult, ResponseFuture};
+
+use super::access::Access;
+use super::issue::{self, CreatedApiKey, IssueError, VerifierStore};
+use super::messages::{CreateApiKey, ListApiKeys, RevokeApiKey};
+use crate::domain::clock::{SharedClock, SharedEntropy};
+use crate::journal::Journal;
+use crate::journal::record::{Entry, Fact, Private};
+
+/// How often it looks whether counts of failed logins are due.
+const LOOK_EVERY_MS: u64 = 1_000;
+
+/// What the actor works with. All of it outlives the actor.
+#[derive(Clone)]
+pub struct AuthMeans {
+    /// The door that every request passes.
+    pub access: Arc<Access>,
+    /// Where verifiers are sealed.
+    pub verifiers: Arc<dyn VerifierStore>,
+    /// The journal.
+    pub journal: Journal,
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: SharedEntropy,
+}
+
+/// The actor.
+pub struct AuthActor {
+    means: AuthMeans,
+}
+
+impl AuthActor {
+    /// One that works with `means`.
+    pub fn new(means: AuthMeans) -> Self {
+        Self { means }
+    }
+
+    fn record_failed_logins(&mut self, _: &mut Context<Self>) {
+        let due = self.means.access.failed_logins_due(self.means.clock.now());
+        for (from, count) in due {
+            let entry = failed_logins(from, count);
+            if let Err(error) = self.means.journal.append_quietly(entry) {
+                tracing::warn!(%error, count, "failed logins are not in the journal");
+            }
+        }
+    }
+}
+
+/// The entry for failed logins from an address (`None` = from many).
+pub fn failed_logins(from: Option<IpAddr>, count: u64) -> Entry {
+    let address = from.map_or_else(|| "many".to_owned(), |address| address.to_string());
+    let private = Private {
+        address: Some(address),
+        ..Private::default()
+    };
+    Entry::of("auth", Fact::AuthFailed { count }).with(private)
+}
+
+impl Actor for AuthActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let every = Duration::from_millis(LOOK_EVERY_MS);
+        ctx.run_interval(every, Self::record_failed_logins);
+    }
+}
+
+impl Handler<CreateApiKey> for AuthActor {
+    type Result = ResponseFuture<Result<CreatedApiKey, IssueError>>;
+
+    fn handle(&mut self, msg: CreateApiKey, _: &mut Self::Context) -> Self::Result {
+        let means = self.means.clone();
+        Box::pin(async move {
+            issue::create_api_key(
+                msg.new,
+                msg.by,
+                &*means.verifiers,
+                &means.journal,
+                Some(&means.access),
+                &*means.entropy,
+            )
+            .await
+        })
+    }
+}
+
+impl Handler<RevokeApiKey> for AuthActor {
+    type Result = ResponseFuture<Result<(), IssueError>>;
+
+    fn handle(&mut self, msg: RevokeApiKey, _: &mut Self::Context) -> Self::Result {
+        let means = self.means.clone();
+        Box::pin(async move {
+            let known = means.access.api_key(&msg.id);
+            let access = Some(&*means.access);
+            issue::revoke_api_key(&msg.id, known.as_ref(), msg.by, &means.journal, access).await
+        })
+    }
+}
+
+impl Handler<ListApiKeys> for AuthActor {
+    type Result = MessageResult<ListApiKeys>;
+
+    fn handle(&mut self, _: ListApiKeys, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.means.access.api_keys())
+    }
+}
