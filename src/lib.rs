@@ -1,5 +1,6 @@
 //! The FlashGuard service: settings, stores, venues, HTTP and command line around `flashguard-actors`.
 
+pub mod audit;
 pub mod cli;
 pub mod control;
 pub mod init;

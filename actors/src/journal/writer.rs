@@ -419,6 +419,12 @@ fn refuse_all(
     checkpoints.for_each(|promise| promise.keep(Err(error.clone())));
 }
 
+/// What was bound before this is free at `time`. Counted in the records' own times, which only grow:
+/// a clock that jumps cannot forget an identity that the journal still holds.
+const fn expired_at(time: UnixMicros) -> UnixMicros {
+    UnixMicros(time.0.saturating_sub(IDENTITY_KEPT_MS * 1_000))
+}
+
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
@@ -488,7 +494,7 @@ impl Writer {
                 .drain(..)
                 .for_each(|promise| promise.keep(Ok(checkpoint.clone())));
         }
-        self.store.maintain(false, self.expired_before())?;
+        self.store.maintain(false, expired_at(self.last_time))?;
         Ok(())
     }
 
@@ -543,7 +549,7 @@ impl Writer {
         let seq = self.frontier.size();
         let time = now.max(UnixMicros(self.last_time.0.saturating_add(1)));
         if let Some(identity) = identity
-            && let Err(refused) = self.claim(identity, seq)?
+            && let Err(refused) = self.claim(identity, seq, time)?
         {
             return Ok(Err(refused));
         }
@@ -558,6 +564,7 @@ impl Writer {
         &mut self,
         identity: &Identity,
         seq: u64,
+        time: UnixMicros,
     ) -> Result<Result<(), AppendError>, StoreError> {
         if self.low_space {
             return Ok(Err(AppendError::LowSpace));
@@ -566,8 +573,7 @@ impl Writer {
         if full && self.store.identity(identity)?.is_none() {
             return Ok(Err(AppendError::ClientIdsFull));
         }
-        let expired_before = self.expired_before();
-        Ok(match self.store.claim(identity, seq, expired_before)? {
+        Ok(match self.store.claim(identity, seq, expired_at(time))? {
             Claim::Claimed => {
                 self.identities += 1;
                 Ok(())
@@ -611,19 +617,13 @@ impl Writer {
     }
 
     fn look_after_store(&mut self) -> Result<(), StoreError> {
-        let expired_before = self.expired_before();
-        let removed = self.store.maintain(true, expired_before)?;
+        let removed = self.store.maintain(true, expired_at(self.last_time))?;
         self.identities = self.identities.saturating_sub(removed);
         if removed > 0 {
             self.shared.progress.lock().identities = self.identities;
             self.shared.queue.look_again();
         }
         Ok(())
-    }
-
-    fn expired_before(&self) -> UnixMicros {
-        let now = self.clock.now().0;
-        UnixMicros(now.saturating_sub(IDENTITY_KEPT_MS * 1_000))
     }
 
     /// When the next checkpoint is due by time; `None` while nothing is new.
@@ -656,7 +656,7 @@ impl Writer {
         let signed = self.signer.sign(size, self.frontier.root());
         let checkpoint = RawCheckpoint {
             size,
-            time: self.clock.now(),
+            time: self.last_time,
             note: signed.map_err(|error| StoreError::Unavailable {
                 doing: "signing a checkpoint",
                 cause: Box::new(error),

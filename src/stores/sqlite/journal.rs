@@ -124,6 +124,68 @@ impl SqliteReader {
         Ok(Self { db })
     }
 
+    /// All later reads see the journal as it is now, however long they take. While it lasts, the
+    /// writer's log grows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    pub fn freeze(&self) -> Result<(), StoreError> {
+        self.run("beginning to read", "BEGIN", [])?;
+        self.head().map(drop)
+    }
+
+    /// Up to `max` groups of node hashes from leaf `from` on: their first leaves and the hashes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they cannot be read.
+    pub fn node_groups(&self, from: u64, max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let sql = "SELECT first_seq, hashes FROM nodes WHERE first_seq >= ?1
+                   ORDER BY first_seq LIMIT ?2";
+        self.all("reading the tree", sql, params![from, max], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+    }
+
+    /// All snapshots' folds.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they cannot be read.
+    pub fn snapshot_names(&self) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT fold FROM snapshot ORDER BY fold";
+        self.all("reading snapshots", sql, [], |row| row.get(0))
+    }
+
+    /// Looks for rows that belong to no record, and for pages and indexes that do not fit together.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] with the first thing found.
+    pub fn check_structure(&self) -> Result<(), StoreError> {
+        let doing = "checking the database";
+        let sql = "SELECT count(*) FROM payload WHERE seq NOT IN (SELECT seq FROM record)";
+        let strays: u64 = self.one(doing, sql, [], |row| row.get(0))?.unwrap_or(0);
+        if strays > 0 {
+            return Err(StoreError::corrupt(format!(
+                "{strays} payloads of no record"
+            )));
+        }
+        let sql = "SELECT seq FROM record WHERE segment <> 0 LIMIT 1";
+        if let Some(seq) = self.one(doing, sql, [], |row| row.get::<_, u64>(0))? {
+            return Err(StoreError::corrupt(format!(
+                "record {seq} is of an unknown segment"
+            )));
+        }
+        let said: Option<String> =
+            self.one(doing, "PRAGMA integrity_check(1)", [], |r| r.get(0))?;
+        match said.as_deref() {
+            Some("ok") => Ok(()),
+            other => Err(StoreError::corrupt(other.unwrap_or("no answer").to_owned())),
+        }
+    }
+
     fn one<T>(
         &self,
         doing: &'static str,

@@ -92,7 +92,7 @@ pub struct Identity {
 pub struct RawCheckpoint {
     /// Records it covers.
     pub size: u64,
-    /// When it was made; not part of what is signed.
+    /// The time of the last record it covers.
     pub time: UnixMicros,
     /// C2SP signed note.
     pub note: Vec<u8>,
