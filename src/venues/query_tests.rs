@@ -317,3 +317,14 @@ fn the_target_goes_out_as_it_was_signed_or_not_at_all() {
     }
     assert!(client.url("/orders/P%2E1?x=%26").is_ok());
 }
+
+#[test]
+fn a_name_that_leads_off_this_machine_is_not_used_for_plain_http() {
+    let resolve = |url: &str, name: &str| {
+        let resolver = AllowedOnly(Endpoint::parse(url).unwrap());
+        run(resolver.resolve(name.parse().unwrap())).map(Iterator::count)
+    };
+    assert!(resolve("http://localhost", "192.0.2.1").is_err());
+    assert!(resolve("http://localhost", "127.0.0.1").is_ok_and(|found| found == 1));
+    assert!(resolve("https://api.example.com", "192.0.2.1").is_ok_and(|found| found == 1));
+}

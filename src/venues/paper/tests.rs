@@ -507,25 +507,33 @@ fn enrolling_again_is_nothing_new_and_another_secret_is_refused() {
 
 #[test]
 fn a_venue_that_cannot_store_tells_nobody_anything_and_forgets_what_it_did() {
-    let bench = Bench::new();
-    assert_eq!(bench.place("before", "buy", "0.24", "100").0, 201);
-    let outside = || rusqlite::Connection::open(bench.directory.path().join("paper.db")).unwrap();
-    let trigger =
-        "CREATE TRIGGER fails BEFORE INSERT ON fill BEGIN SELECT RAISE(ABORT, 'full'); END";
-    outside().execute_batch(trigger).unwrap();
-    assert_eq!(
-        code(&bench.place("lost", "buy", "0.251", "100")),
-        (503, "OUT_OF_ORDER")
-    );
-    assert_eq!(
-        bench.call("GET", "/positions").0,
-        503,
-        "it does not go on with what it made up"
-    );
-    outside().execute_batch("DROP TRIGGER fails").unwrap();
-    let bench = bench.restart();
-    assert_eq!(bench.call("GET", "/orders/by-client-id/lost").0, 404);
-    assert_eq!(bench.call("GET", "/orders/by-client-id/before").0, 200);
+    // One fails when the row is written, the other only at the commit.
+    let failures = [
+        "CREATE TRIGGER fails BEFORE INSERT ON fill BEGIN SELECT RAISE(ABORT, 'full'); END",
+        "CREATE TABLE later (n REFERENCES orders (number) DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER fails AFTER INSERT ON fill BEGIN INSERT INTO later VALUES (-1); END",
+    ];
+    for failure in failures {
+        let bench = Bench::new();
+        assert_eq!(bench.place("before", "buy", "0.24", "100").0, 201);
+        let path = bench.directory.path().join("paper.db");
+        let outside = |sql: &str| {
+            rusqlite::Connection::open(&path)
+                .unwrap()
+                .execute_batch(sql)
+        };
+        outside(failure).unwrap();
+        assert_eq!(
+            code(&bench.place("lost", "buy", "0.251", "100")),
+            (503, "OUT_OF_ORDER")
+        );
+        let after = bench.call("GET", "/positions").0;
+        assert_eq!(after, 503, "it does not go on with what it made up");
+        outside("DROP TRIGGER fails").unwrap();
+        let bench = bench.restart();
+        let found = |id: &str| bench.call("GET", &format!("/orders/by-client-id/{id}")).0;
+        assert_eq!((found("lost"), found("before")), (404, 200));
+    }
 }
 
 #[test]
