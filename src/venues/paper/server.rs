@@ -35,11 +35,11 @@ pub const VOLATILITY_BPS_PER_S_MAX: u32 = 1_000;
 /// How the paper venue behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PaperSettings {
-    /// Standard deviation of the reference price after one second, in basis points. 0, the default,
+    /// Standard deviation of the reference price after one second, in basis points. 0
     /// stands still; at most [`VOLATILITY_BPS_PER_S_MAX`].
     pub volatility_bps_per_s: u32,
     /// What each level of the reference book offers, in whole units of the base currency, until the
-    /// reference moves. 0, the default, is unlimited.
+    /// reference moves. 0 is unlimited.
     pub depth_per_level: u64,
     /// Chain id of the domain of order signatures; 1329 is Sei.
     pub chain_id: u64,
