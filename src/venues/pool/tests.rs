@@ -9,6 +9,7 @@ use flashguard_latch::{Beat, Doubt, Fence, Incarnation, State};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
+    sync::Notify,
     task::LocalSet,
 };
 use tokio_rustls::TlsAcceptor;
@@ -24,6 +25,8 @@ enum Reply {
     Bytes(Vec<u8>),
     /// The same, and 20 ms later something more.
     AndLater(&'static str, &'static str),
+    /// The same, and the second part when it is told to.
+    AndWhenTold(&'static str, &'static str, Arc<Notify>),
     Silence,
     Close,
 }
@@ -99,6 +102,11 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             Reply::AndLater(first, second) => {
                 io.write_all(first.as_bytes()).await.ok()?;
                 tokio::time::sleep(Duration::from_millis(20)).await;
+                io.write_all(second.as_bytes()).await.ok()?;
+            }
+            Reply::AndWhenTold(first, second, told) => {
+                io.write_all(first.as_bytes()).await.ok()?;
+                told.notified().await;
                 io.write_all(second.as_bytes()).await.ok()?;
             }
             Reply::Silence => {}
@@ -314,11 +322,22 @@ fn no_more_orders_wait_than_allowed() {
 
 #[test]
 fn an_order_that_waits_too_long_for_a_connection_has_not_left() {
+    // Invariant: the server is silent, so in doubt are exactly the orders that arrived.
     locally(async {
-        let bench = Bench::with(vec![Reply::Silence], 1, Duration::from_millis(100)).await;
-        let (first, second) = (bench.order(), bench.order());
-        assert!(in_doubt(&first.await));
-        assert!(nothing_left(&second.await) || bench.server.seen().len() == 2);
+        let bench = Bench::with(vec![Reply::Silence], 1, Duration::from_millis(50)).await;
+        let mut doubts = 0;
+        let orders: Vec<_> = (0..4).map(|_| bench.order()).collect();
+        for order in orders {
+            let verdict = order.await;
+            assert!(answered(&verdict).is_none(), "{verdict:?}");
+            doubts += usize::from(in_doubt(&verdict));
+        }
+        assert!(doubts < 4, "they waited for each other");
+        while bench.server.seen().len() < doubts {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(bench.server.seen().len(), doubts);
     });
 }
 
@@ -371,11 +390,13 @@ fn a_connection_belongs_to_one_credential() {
 #[test]
 fn an_answer_that_comes_after_a_halt_is_delivered() {
     locally(async {
-        let bench = Bench::new(vec![Reply::AndLater(
+        let told = Arc::new(Notify::new());
+        let reply = Reply::AndWhenTold(
             "HTTP/1.1 201 Created\r\n",
             "content-length: 0\r\n\r\n",
-        )])
-        .await;
+            Arc::clone(&told),
+        );
+        let bench = Bench::new(vec![reply]).await;
         let order = bench.order();
         while bench.server.seen().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -387,6 +408,7 @@ fn an_answer_that_comes_after_a_halt_is_delivered() {
             .map(|d| (d.order, d.because))
             .collect();
         assert_eq!(named, [(TAG, Doubt::Unanswered)]);
+        told.notify_one();
         assert_eq!(answered(&order.await), Some(201));
         assert!(
             bench
@@ -401,16 +423,14 @@ fn an_answer_that_comes_after_a_halt_is_delivered() {
 #[test]
 fn no_answer_in_time_is_doubt_and_the_connection_is_never_used_again() {
     locally(async {
-        let late = vec![Reply::AndLater("", OK), ok()];
-        let bench = Bench::with(late, 1, Duration::from_millis(10)).await;
+        let bench = Bench::with(vec![Reply::Silence, ok()], 1, Duration::from_millis(10)).await;
         // The time-out also covers connecting: repeat until an order got as far as the server.
         while bench.server.seen().is_empty() {
             let verdict = bench.order().await;
-            assert!(!matches!(verdict, Verdict::Answered { .. }), "{verdict:?}");
+            assert!(answered(&verdict).is_none(), "{verdict:?}");
         }
-        tokio::time::sleep(Duration::from_millis(40)).await;
-        assert_eq!(bench.pool.shared.open.get(), 0);
         assert!(bench.pool.shared.idle.borrow().is_empty());
+        assert_eq!(bench.pool.shared.open.get(), 0);
     });
 }
 
@@ -444,8 +464,12 @@ fn a_connection_is_not_reused_after_close_or_surplus_bytes() {
             let ours = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
             let bench = Bench::new(vec![reply, Reply::Bytes(ours.into())]).await;
             assert_eq!(answered(&bench.order().await), Some(200));
-            if later {
-                tokio::time::sleep(Duration::from_millis(40)).await;
+            let usable = || {
+                let idle = bench.pool.shared.idle.borrow();
+                idle.iter().any(|kept| kept.is_usable(&bench.latch))
+            };
+            while later && usable() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(answered(&bench.order().await), Some(202), "case {number}");
             assert_eq!(bench.server.connections(), [0, 1], "case {number}");

@@ -91,7 +91,13 @@ fn a_halt_between_the_two_steps_of_a_lift_makes_it_fail_and_keeps_the_epoch() {
     let latch = open_latch();
     let epoch = latch.halt(LIMIT).epoch;
     assert!(!latch.lift_armed(epoch), "not armed");
+    for other in [epoch - 1, epoch + 1] {
+        assert!(!latch.arm_lift(other), "another epoch");
+    }
     assert!(latch.arm_lift(epoch));
+    for other in [epoch - 1, epoch + 1] {
+        assert!(!latch.lift_armed(other), "another epoch");
+    }
     assert!(latch.state().halted, "armed is still halted");
     let again = latch.halt(LIMIT);
     assert_eq!((again.first, again.epoch), (false, epoch));
