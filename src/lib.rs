@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod cli;
+pub mod application;
 pub mod control;
 pub mod init;
 pub mod seed_variables;

@@ -34,7 +34,7 @@ pub(super) async fn run(floor: &Floor, emergency: &Emergency, epoch: u64) {
         if !state.halted || state.epoch != epoch {
             return; // lifted: what rests now was accepted, or came after
         }
-        let round = round(floor).await;
+        let round = round(floor, &mut seen).await;
         let late = floor.clock.boot_millis() - began > Step::CancelAll.deadline_ms();
         let outcome = if late {
             Outcome::Late
@@ -44,7 +44,6 @@ pub(super) async fn run(floor: &Floor, emergency: &Emergency, epoch: u64) {
         match round {
             Ok(resting) => {
                 empty = if resting.is_empty() { empty + 1 } else { 0 };
-                seen.extend(resting.iter().map(|order| order.venue_order_id.clone()));
                 emergency.count(
                     epoch,
                     cancelled(floor, &seen, &resting),
@@ -95,21 +94,33 @@ fn unknown(floor: &Floor) -> (usize, usize) {
     (count(OrderStatus::Pending), count(OrderStatus::InDoubt))
 }
 
-/// One round: ask to cancel everything, then read what rests. A cancel that fails does not keep the
-/// reading from being made.
-async fn round(floor: &Floor) -> Result<Vec<VenueOrder>, VenueError> {
-    let resting = settle::settle(floor).await?;
-    if resting.is_empty() {
-        return Ok(resting);
+/// One round: ask to cancel everything that rests, then read what still does. `seen` takes in what
+/// rested before and after.
+async fn round(
+    floor: &Floor,
+    seen: &mut BTreeSet<VenueOrderId>,
+) -> Result<Vec<VenueOrder>, VenueError> {
+    let ids = |orders: &[VenueOrder]| -> Vec<VenueOrderId> {
+        orders
+            .iter()
+            .map(|order| order.venue_order_id.clone())
+            .collect()
+    };
+    let before = settle::settle(floor).await?;
+    if before.is_empty() {
+        return Ok(before);
     }
+    seen.extend(ids(&before));
     if floor.desk.venue().framing().capabilities().cancel_all {
         floor.desk.cancel_all().await?;
     } else {
-        for order in &resting {
-            floor.desk.cancel(order.venue_order_id.clone()).await?;
+        for id in ids(&before) {
+            floor.desk.cancel(id).await?;
         }
     }
-    settle::settle(floor).await
+    let after = settle::settle(floor).await?;
+    seen.extend(ids(&after));
+    Ok(after)
 }
 
 /// How many of those seen are gone because they were cancelled: a fill is not a cancel.

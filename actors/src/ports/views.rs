@@ -168,6 +168,9 @@ pub struct Page<T> {
     pub as_of: u64,
 }
 
+/// Shared views.
+pub type SharedViews = std::sync::Arc<dyn Views>;
+
 /// Questions about the past.
 pub trait Views: Send + Sync + 'static {
     /// Records that answers take into account now.

@@ -12,4 +12,4 @@ mod state;
 pub use alarm::JournalAlarm;
 pub use handle::{CallFailed, Handle, Status};
 pub use start::{Parts, StartFailed, StopReport, System, SystemSettings};
-pub use state::{Decision, State, decide};
+pub use state::{Decision, Run, State, decide};

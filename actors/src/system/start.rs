@@ -23,6 +23,7 @@ use crate::key_manager::KeyManager;
 use crate::ports::journal::JournalReaders;
 use crate::ports::sentinel::{Look, SharedSentinel};
 use crate::ports::venue::SharedVenue;
+use crate::ports::views::SharedViews;
 use crate::supervision::{
     ActorName, Broadcast, ChildSpec, Event, NameError, Placement, Policy, Stable, SuperviseError,
     Supervision, Supervisor, SystemHandle, SystemThread, ThreadError,
@@ -70,6 +71,8 @@ pub struct Parts {
     pub journal: Journal,
     /// Readers of it.
     pub readers: Arc<dyn JournalReaders>,
+    /// What people search in.
+    pub views: SharedViews,
     /// The keys in use.
     pub keys: Arc<KeyManager>,
     /// The venue.
@@ -224,8 +227,13 @@ impl System {
     }
 
     /// Stops in order: no order comes in, those on their way are waited for, resting ones are
-    /// cancelled or left, the journal gets its last record and is closed.
-    pub async fn stop(mut self, cancel: bool) -> StopReport {
+    /// cancelled or left, the journal gets its last record and is closed. `before_close` runs before
+    /// that: for what follows the journal.
+    pub async fn stop(
+        mut self,
+        cancel: bool,
+        before_close: impl FnOnce() + Send + 'static,
+    ) -> StopReport {
         let floor = self.handle.floor.clone();
         floor.door.close();
         let orders_unanswered = wait_for_answers(&floor).await;
@@ -254,6 +262,7 @@ impl System {
         self.watch = None;
         let (journal, thread) = (self.journal, self.thread);
         let ended = tokio::task::spawn_blocking(move || {
+            before_close();
             if let Err(error) = close(&journal) {
                 tracing::error!(%error, "the journal was not closed in order");
             }
@@ -350,6 +359,7 @@ fn floor(parts: &Parts, emergency: &Arc<Emergency>) -> Arc<Floor> {
         ),
         journal: parts.journal.clone(),
         readers: parts.readers.clone(),
+        views: parts.views.clone(),
         keys: parts.keys.clone(),
         desk: Desk::new(parts.venue.clone(), parts.keys.clone(), parts.clock.clone()),
         orders: Mutex::new(ledger.orders),

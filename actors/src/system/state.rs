@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthFold;
 use crate::emergency::state::HaltState;
-use crate::journal::record::{Fold, Record};
+use crate::journal::record::{Fact, Fold, Record};
 use crate::key_manager::KeysFold;
 use crate::ports::sentinel::Look;
 use crate::trading::door::Pauses;
@@ -25,6 +25,33 @@ pub struct State {
     pub keys: KeysFold,
     /// API keys and revoked tokens.
     pub auth: AuthFold,
+    /// Whether a process has the journal open, or had it to its death.
+    pub run: Run,
+}
+
+/// Starts and stops of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    running: bool,
+}
+
+impl Run {
+    /// Read at a start: the process before did not close the journal.
+    pub const fn is_running(self) -> bool {
+        self.running
+    }
+}
+
+impl Fold for Run {
+    const VERSION: u32 = 1;
+
+    fn apply(&mut self, record: &Record) {
+        match &record.fact {
+            Fact::SystemStarted { .. } => self.running = true,
+            Fact::SystemStopped => self.running = false,
+            _ => {}
+        }
+    }
 }
 
 impl Fold for State {
@@ -33,7 +60,8 @@ impl Fold for State {
         + Pauses::VERSION
         + Ledger::VERSION
         + KeysFold::VERSION
-        + AuthFold::VERSION;
+        + AuthFold::VERSION
+        + Run::VERSION;
 
     fn apply(&mut self, record: &Record) {
         self.halts.apply(record);
@@ -41,6 +69,7 @@ impl Fold for State {
         self.ledger.apply(record);
         self.keys.apply(record);
         self.auth.apply(record);
+        self.run.apply(record);
     }
 }
 

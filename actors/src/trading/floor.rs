@@ -24,6 +24,7 @@ use crate::journal::encoding::decode;
 use crate::journal::record::{Entry, Fact};
 use crate::key_manager::KeyManager;
 use crate::ports::journal::{JournalReader, JournalReaders, StoreError};
+use crate::ports::views::SharedViews;
 use flashguard_latch::Latch;
 
 /// Numbers that the order path needs, from the settings.
@@ -52,6 +53,8 @@ pub struct Floor {
     pub journal: Journal,
     /// Readers of the log.
     pub readers: Arc<dyn JournalReaders>,
+    /// What people search in, and where orders that ended long ago are read.
+    pub views: SharedViews,
     /// The keys.
     pub keys: Arc<KeyManager>,
     /// Conversations with the venue.
@@ -114,7 +117,11 @@ impl Floor {
         if let Some(state) = self.order(&order.order_id) {
             return Ok(state);
         }
-        Err(StoreError::corrupt("an ended order is not at hand"))
+        let viewed = self.views.order(order.order_id)?.map(OrderState::from);
+        viewed.ok_or_else(|| StoreError::Unavailable {
+            doing: "reading an order that ended lately",
+            cause: "the views have not reached it yet".into(),
+        })
     }
 
     /// An order that is open, in doubt or lately ended.

@@ -12,9 +12,10 @@ use crate::domain::clock::UnixMicros;
 use crate::domain::identity::{Client, Principal};
 use crate::domain::order::{ClientOrderId, Order, OrderId, OrderStatus, VenueOrderId};
 use crate::journal::record::{Fact, SignatureFact};
+use crate::ports::views::OrderView;
 
 /// Ended orders kept at hand for retries; older ones are read from the views.
-const ENDED_KEPT_MAX: usize = 4_096;
+const ENDED_KEPT_MAX: usize = 16_384;
 
 /// One order, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +32,6 @@ pub struct OrderState {
     pub content_hash: String,
     /// Where its intent stands in the journal.
     pub journal_seq: u64,
-    /// The latch's epoch that it was admitted in.
-    pub epoch: u64,
     /// The intent's time.
     pub created_us: UnixMicros,
     /// What is true now.
@@ -84,6 +83,39 @@ impl OrderState {
     }
 }
 
+impl From<OrderView> for OrderState {
+    /// An order that ended so long ago that only the views have it.
+    fn from(view: OrderView) -> Self {
+        let signature = match (view.digest, view.signature, view.signer, view.signed_at_us) {
+            (Some(digest), Some(signature), Some(signer), Some(signed_at_us)) => {
+                Some(SignatureFact {
+                    digest,
+                    signature,
+                    signer,
+                    key_id: view.key_id,
+                    signed_at_us,
+                })
+            }
+            _ => None,
+        };
+        Self {
+            order: view.order,
+            client: view.client,
+            client_order_id: view.client_order_id,
+            principal: view.principal,
+            content_hash: view.content_hash,
+            journal_seq: view.journal_seq,
+            created_us: view.created,
+            status: view.status,
+            venue_order_id: view.venue_order_id,
+            signature,
+            filled: view.filled,
+            why: view.why,
+            settled: view.status.is_terminal(),
+        }
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orders {
@@ -106,7 +138,6 @@ impl Orders {
                 client,
                 client_order_id,
                 content_hash,
-                epoch,
                 ..
             } => {
                 let state = OrderState {
@@ -116,7 +147,6 @@ impl Orders {
                     principal: principal.cloned(),
                     content_hash: content_hash.clone(),
                     journal_seq: seq,
-                    epoch: *epoch,
                     created_us: time,
                     status: OrderStatus::Pending,
                     venue_order_id: None,
@@ -201,6 +231,14 @@ impl Orders {
         let mut open: Vec<_> = self.known.values().filter(|state| !state.settled).collect();
         open.sort_by_key(|state| state.order.order_id);
         open
+    }
+
+    /// Orders on their way or in doubt.
+    pub fn unanswered(&self) -> usize {
+        let unknown = |state: &&OrderState| {
+            matches!(state.status, OrderStatus::Pending | OrderStatus::InDoubt)
+        };
+        self.known.values().filter(unknown).count()
     }
 
     /// The order that the venue knows under this id, among those at hand.
