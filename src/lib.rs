@@ -1,8 +1,8 @@
 //! The FlashGuard service: settings, stores, venues, HTTP and command line around `flashguard-actors`.
 
+pub mod application;
 pub mod audit;
 pub mod cli;
-pub mod application;
 pub mod control;
 pub mod init;
 pub mod seed_variables;

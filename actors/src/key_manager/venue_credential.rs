@@ -113,7 +113,7 @@ impl VenueCredential {
         Self::new(&format!("paper-{}", hex::encode(id)), &secret).map_err(|_| EntropyFailed)
     }
 
-    /// Takes what [`VenueCredential::sealed_form`] gave.
+    /// Takes what was sealed.
     ///
     /// # Errors
     ///
