@@ -66,20 +66,34 @@ async fn main() -> anyhow::Result<()> {
 
     // The application: everything but HTTP.
     let settings = Settings::load(&Sources::default()).map_err(anyhow::Error::msg)?;
-    let options = Options { directory, lock, settings, clock: clock.clone(), entropy };
+    let options = Options {
+        directory,
+        lock,
+        settings,
+        clock: clock.clone(),
+        entropy,
+    };
     let app = Application::open(options).await?;
     let guard = app.handle();
-    guard.register(ActorName::new("strategy")?, |_| Ok(Strategy)).await?;
+    guard
+        .register(ActorName::new("strategy")?, |_| Ok(Strategy))
+        .await?;
     let who = |key: &ApiKey| -> anyhow::Result<Caller> {
         let text = key.to_text();
-        Ok(app.access().caller(std::str::from_utf8(text.expose())?, clock.now())?)
+        Ok(app
+            .access()
+            .caller(std::str::from_utf8(text.expose())?, clock.now())?)
     };
     let bot = who(&keys.system)?;
     wait_for(&app, TradingState::Active).await?;
 
     // An order through gate, journal, signature and venue.
     let placed = guard.place(&bot, buy("order-1")?).await??;
-    println!("placed   {} {}", placed.state.order.order_id, placed.state.status.as_str());
+    println!(
+        "placed   {} {}",
+        placed.state.order.order_id,
+        placed.state.status.as_str()
+    );
 
     // Stop. When this returns, no order leaves; it is on disk, and the cancels are confirmed.
     let stop = HaltOrder {
@@ -90,7 +104,12 @@ async fn main() -> anyhow::Result<()> {
     let report = guard.halt(&stop, true).await.context("no report")?;
     println!("halted   epoch {} durable {}", report.epoch, report.durable);
     for step in &report.steps {
-        println!("         {:<10} {:?} {}", step.name.as_str(), step.outcome, step.detail);
+        println!(
+            "         {:<10} {:?} {}",
+            step.name.as_str(),
+            step.outcome,
+            step.detail
+        );
     }
     match guard.place(&bot, buy("order-2")?).await? {
         Ok(_) => bail!("an order was placed while halted"),
@@ -106,11 +125,18 @@ async fn main() -> anyhow::Result<()> {
     };
     let second = keys.admin2.as_ref().context("a second owner was named")?;
     for key in [&keys.admin, second] {
-        println!("lift     {:?}", guard.lift(&who(key)?, wish.clone()).await??);
+        println!(
+            "lift     {:?}",
+            guard.lift(&who(key)?, wish.clone()).await??
+        );
     }
     wait_for(&app, TradingState::Active).await?;
     let placed = guard.place(&bot, buy("order-3")?).await??;
-    println!("placed   {} {}", placed.state.order.order_id, placed.state.status.as_str());
+    println!(
+        "placed   {} {}",
+        placed.state.order.order_id,
+        placed.state.status.as_str()
+    );
     app.stop().await;
     Ok(())
 }

@@ -80,6 +80,8 @@ async fn prove_credential(floor: &Floor) -> Result<(), NotOpened> {
         Err(VenueError::CredentialRejected) => "the venue rejected the credential".to_owned(),
         Err(error) => return Err(error.into()),
     };
-    (floor.stop_trading)(&reason);
+    if !floor.latch.state().halted {
+        (floor.stop_trading)(&reason);
+    }
     Err(NotOpened::Credential { reason })
 }

@@ -13,6 +13,7 @@ use super::orders::OrderState;
 use crate::domain::clock::UnixMicros;
 use crate::domain::order::{OrderId, OrderStatus};
 use crate::gate::Holder;
+use crate::journal::AppendError;
 use crate::journal::record::{Entry, Fact};
 use crate::ports::venue::{VenueError, VenueFill, VenueOrder};
 
@@ -47,11 +48,23 @@ pub async fn read_fills(floor: &Floor) -> Result<usize, VenueError> {
             let fact = fill_fact(floor, fill);
             let entry = Entry::of("positions", fact).about(fill.venue_order_id.as_str());
             counted.apply(&entry.fact);
-            record(floor, entry).await;
+            floor.apply_now(&entry.fact);
+            write_fill(floor, entry).await;
             new += 1;
         }
     }
     Ok(new)
+}
+
+/// Journals a counted fill. Nobody waits for the disk: a fill that a crash takes is read from the
+/// venue again, since the journal's cursor goes with it. Only a full queue makes it wait, so that no
+/// later fill moves the cursor past a lost one.
+async fn write_fill(floor: &Floor, entry: Entry) {
+    if let Err(AppendError::Full) = floor.journal.append_quietly(entry.clone())
+        && let Err(error) = floor.journal.append(entry).await
+    {
+        tracing::warn!(%error, "a fill was not journaled");
+    }
 }
 
 fn fill_fact(floor: &Floor, fill: &VenueFill) -> Fact {
