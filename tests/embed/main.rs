@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use actix::{Actor, Context, Handler};
 use flashguard::application::{Application, Options};
 use flashguard::control::{DataDirectory, Lock};
 use flashguard::init::{self, InitKeys, InitRequest};
@@ -15,8 +17,10 @@ use flashguard_actors::domain::status::TradingState;
 use flashguard_actors::emergency::halt::{HaltOrder, Trigger};
 use flashguard_actors::emergency::lift::{LiftRefused, LiftRequest};
 use flashguard_actors::emergency::messages::Lift;
-use flashguard_actors::emergency::procedure::Outcome;
+use flashguard_actors::emergency::procedure::{HaltReport, Outcome, Step};
+use flashguard_actors::supervision::ActorName;
 use flashguard_actors::trading::door::Closed;
+use flashguard_actors::trading::messages::{TradingHalted, TradingLifted};
 use flashguard_actors::trading::pipeline::{Placed, Refusal};
 use rust_decimal::Decimal;
 
@@ -85,6 +89,30 @@ fn order(side: Side, price: &str, size: u32, id: &str) -> OrderRequest {
         size: Decimal::from(size),
         order_type: OrderType::Limit,
         client_order_id: Some(id.to_owned().try_into().unwrap()),
+    }
+}
+
+/// A strategy that never comes back from its handler, as one in an endless loop does.
+struct Stuck(Arc<AtomicBool>);
+
+impl Actor for Stuck {
+    type Context = Context<Self>;
+}
+
+impl Handler<TradingHalted> for Stuck {
+    type Result = u64;
+    fn handle(&mut self, msg: TradingHalted, _: &mut Self::Context) -> u64 {
+        while !self.0.load(Ordering::Acquire) {
+            std::thread::sleep(PAUSE);
+        }
+        msg.epoch
+    }
+}
+
+impl Handler<TradingLifted> for Stuck {
+    type Result = u64;
+    fn handle(&mut self, msg: TradingLifted, _: &mut Self::Context) -> u64 {
+        msg.epoch
     }
 }
 
@@ -259,5 +287,65 @@ async fn a_halt_stops_cancels_and_holds_over_a_restart_until_two_people_lift_it(
         matches!(alone, Ok(Lift::Waiting { missing: 1, .. })),
         "{alone:?}"
     );
+    app.stop().await;
+}
+
+fn outcome(report: &HaltReport, step: Step) -> Outcome {
+    report
+        .steps
+        .iter()
+        .find(|report| report.name == step)
+        .unwrap()
+        .outcome
+}
+
+/// K5: an actor in an endless loop delays nothing and is named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_that_never_answers_is_named_and_delays_no_other_step() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("data");
+    let keys = initialise(&path);
+    let app = open(&path).await;
+    let bot = caller(&app, &keys.system);
+    let release = Arc::new(AtomicBool::new(false));
+    let held = release.clone();
+    let name = ActorName::new("stuck-strategy").unwrap();
+    let stuck = app
+        .handle()
+        .register(name, move |_| Ok(Stuck(held.clone())))
+        .await
+        .unwrap();
+    stuck.up(0, Duration::from_secs(10)).await.unwrap();
+    until("trading is open", || {
+        app.handle().status().state == TradingState::Active
+    })
+    .await;
+    let resting = order(Side::Buy, "0.2450", 100, "r");
+    place(&app, &bot, resting).await.unwrap();
+
+    let report = app.handle().halt(&stop_now(), true).await.unwrap();
+    assert!(report.durable && report.confirmed, "{report:?}");
+    assert_eq!(report.orders_cancelled, 1);
+    let emergency = app.handle().emergency().clone();
+    until("the broadcast is late", || {
+        outcome(&emergency.report().unwrap(), Step::Broadcast) == Outcome::Late
+    })
+    .await;
+    let report = emergency.report().unwrap();
+    let told = report
+        .steps
+        .iter()
+        .find(|step| step.name == Step::Broadcast)
+        .unwrap();
+    assert_eq!(
+        told.detail["laggards"],
+        serde_json::json!(["stuck-strategy"]),
+        "{told:?}"
+    );
+    assert_eq!(told.detail["acknowledged"], 4);
+    for step in [Step::Record, Step::Sentinel, Step::CancelAll] {
+        assert_eq!(outcome(&report, step), Outcome::Done, "{report:?}");
+    }
+    release.store(true, Ordering::Release);
     app.stop().await;
 }
