@@ -126,7 +126,7 @@ impl Tail {
     /// # Errors
     ///
     /// [`AuditError::Store`] when the journal cannot be read.
-    pub fn next(&mut self) -> Result<Vec<EventView>, AuditError> {
+    pub fn read_on(&mut self) -> Result<Vec<EventView>, AuditError> {
         let raw = self.reader.records(self.next, PAGE_ITEMS_MAX)?;
         let events = raw.iter().map(search::event);
         let events: Vec<_> = events.collect::<Result<_, _>>()?;

@@ -217,7 +217,7 @@ fn tail_search_and_key_read_beside_the_writer() {
     let (journal, _) = build(folder.path());
     let mut tail = Tail::open(folder.path(), 2).unwrap();
     let seqs = |tail: &mut Tail| {
-        tail.next()
+        tail.read_on()
             .unwrap()
             .iter()
             .map(|e| e.seq)

@@ -7,9 +7,13 @@
 
 #[cfg(feature = "runtime")]
 pub mod ack;
+#[cfg(feature = "runtime")]
+pub mod actor;
 pub mod checkpoint;
 pub mod encoding;
 pub mod fold;
+#[cfg(feature = "runtime")]
+pub mod messages;
 pub mod opening;
 #[cfg(feature = "runtime")]
 mod queue;

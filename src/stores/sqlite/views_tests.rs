@@ -17,7 +17,7 @@ fn fill(number: u64, part: u64, side: Side, price: i64, status: OrderStatus) -> 
         fill_id: format!("f-{number}-{part}"),
         cursor: format!("{number}"),
         order_id: Some(order_id(number)),
-        symbol: Symbol::parse(if number % 2 == 0 {
+        symbol: Symbol::parse(if number.is_multiple_of(2) {
             "SEI/USDC"
         } else {
             "ETH/USDC"
