@@ -36,7 +36,13 @@ pub async fn login(
     let entry = Entry::of("auth", login.fact)
         .by(login.caller.principal.clone())
         .with(origin(&request));
-    shared.journal.append(entry).await.map_err(unwritable)?;
+    shared
+        .system
+        .floor()
+        .journal
+        .append(entry)
+        .await
+        .map_err(unwritable)?;
     Ok(HttpResponse::Ok().json(json!({
         "access_token": login.token,
         "token_type": "bearer",
@@ -55,7 +61,7 @@ fn login_refused(request: &HttpRequest, shared: &Shared, error: AuthError) -> Pr
     let count = from.and_then(|from| shared.access.login_failed(from, shared.clock.now()));
     if let Some(count) = count {
         let entry = Entry::of("auth", Fact::AuthFailed { count }).with(origin(request));
-        if let Err(error) = shared.journal.append_quietly(entry) {
+        if let Err(error) = shared.system.floor().journal.append_quietly(entry) {
             tracing::warn!(error = error.internal(), "a failed login was not recorded");
         }
     }
@@ -82,7 +88,13 @@ pub async fn logout(
     let entry = Entry::of("auth", fact)
         .by(caller.0.principal)
         .with(origin(&request));
-    shared.journal.append(entry).await.map_err(unwritable)?;
+    shared
+        .system
+        .floor()
+        .journal
+        .append(entry)
+        .await
+        .map_err(unwritable)?;
     Ok(HttpResponse::Ok().json(json!({"status": "logged_out"})))
 }
 

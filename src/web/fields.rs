@@ -151,6 +151,13 @@ impl Fields {
         self.optional(name, right, read)
     }
 
+    /// Keeps that `field` is missing, unless something is said about it already.
+    pub fn missing(&mut self, field: &'static str, right: &str) {
+        if !self.mistakes.iter().any(|mistake| mistake.field == field) {
+            self.wrong(field, "it is missing", format!("must be {right}"));
+        }
+    }
+
     /// A reason given by a person: 1 to 500 characters without control characters.
     pub fn reason(&mut self) -> Option<String> {
         self.required("reason", "1 to 500 characters saying why", |value| {

@@ -12,12 +12,16 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 
 use super::envelope::{HEADERS_TIMEOUT, envelope};
+use super::lane::WorkerLane;
 use super::rate;
 use super::routes::{Listener, register};
 use super::shared::Shared;
 
 /// Threads that serve the main listener at most.
 const MAIN_WORKERS_MAX: usize = 8;
+
+/// Threads of each worker that read the journal and its views.
+const BLOCKING_THREADS_MAX: usize = 4;
 
 /// Open connections per worker; more wait in the kernel's queue.
 const CONNECTIONS_PER_WORKER_MAX: usize = 4_096;
@@ -108,13 +112,14 @@ fn build(
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
+            .app_data(WorkerLane::default())
             .configure(|config| register(config, listener))
             .wrap(from_fn(rate::limit))
             .wrap(from_fn(envelope))
     });
     Ok(server
         .workers(workers)
-        .worker_max_blocking_threads(1)
+        .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
         .max_connections(CONNECTIONS_PER_WORKER_MAX)
         .client_request_timeout(HEADERS_TIMEOUT)
         .keep_alive(KEEP_ALIVE)

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use flashguard_actors::auth::Access;
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, UnixMicros};
-use flashguard_actors::journal::Journal;
+use flashguard_actors::system::Handle;
 
-use super::health::Readiness;
 use super::rate::RequestRate;
 use crate::settings::Profile;
 
 /// What every handler can reach. One per listener, since each counts its own requests.
 pub struct Shared {
+    /// The running system.
+    pub system: Handle,
+    /// Proves callers.
+    pub access: Arc<Access>,
     /// The wall clock.
     pub clock: SharedClock,
     /// Where request ids come from.
@@ -20,12 +23,6 @@ pub struct Shared {
     pub profile: Profile,
     /// When the process began to serve.
     pub started: UnixMicros,
-    /// Whether trading may be asked for.
-    pub readiness: Readiness,
     /// Counts the requests of each address.
     pub request_rate: RequestRate,
-    /// Proves callers.
-    pub access: Arc<Access>,
-    /// Where logins and logouts are recorded.
-    pub journal: Journal,
 }

@@ -1,4 +1,4 @@
-//! A running listener for tests: the real server, the real access checks, a journal in memory.
+//! A running service for tests: everything real on a directory of its own, the venue in memory.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -7,33 +7,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use flashguard_actors::auth::{Access, AuthFold, NewApiKey, TokenKey};
-use flashguard_actors::domain::clock::{ManualClock, SeededEntropy, SystemEntropy, UnixMicros};
+use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, SystemClock, SystemEntropy};
 use flashguard_actors::domain::identity::{Owner, Role};
-use flashguard_actors::domain::secret::SecretBytes;
-use flashguard_actors::journal::Journal;
-use flashguard_actors::journal::checkpoint::CheckpointSigner;
-use flashguard_actors::journal::record::Record;
-use flashguard_actors::journal::writer::{Hooks, WriterSettings};
-use flashguard_actors::ports::journal::Meta;
-use flashguard_actors::ports::journal::memory::{Faults, MemoryJournal};
-use serde_json::Value;
+use flashguard_actors::key_manager::Seeds;
+use flashguard_actors::system::Handle;
+use serde_json::{Value, json};
 
-use super::health::Readiness;
 use super::rate::RequestRate;
 use super::routes::Listener;
 use super::server::Server;
 use super::shared::Shared;
-use crate::settings::Profile;
+use crate::application::{Application, Options};
+use crate::control::{DataDirectory, Lock};
+use crate::init::{InitRequest, init};
+use crate::settings::{Profile, Settings, Sources};
 
-/// The time of every test: 2026-11-24T11:25:33.123Z.
-pub const NOW: UnixMicros = UnixMicros(1_795_519_533_123_456);
-
-/// A server that ends with its test.
+/// A service that ends with its test.
 pub struct Running {
     server: Option<Server>,
-    keys: HashMap<Role, String>,
-    journal: MemoryJournal,
+    control: Option<Server>,
+    application: Option<Application>,
+    runtime: tokio::runtime::Runtime,
+    keys: HashMap<&'static str, String>,
+    _place: tempfile::TempDir,
 }
 
 /// One answer.
@@ -64,7 +60,8 @@ impl Answer {
             "{}",
             self.body
         );
-        assert_eq!(error["timestamp"], NOW.to_rfc3339(), "{}", self.body);
+        let time = crate::web::time::time(&error["timestamp"]);
+        assert!(time.is_ok(), "{}", self.body);
         assert!(
             error["message"].as_str().is_some_and(|m| !m.is_empty()),
             "{}",
@@ -77,157 +74,261 @@ impl Answer {
     pub fn code(&self) -> String {
         self.error()["code"].as_str().unwrap_or_default().to_owned()
     }
+
+    /// The body of an answer of this status.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.json()
+    }
+
+    /// An error of this status and code.
+    #[track_caller]
+    pub fn expect_error(&self, status: u16, code: &str) -> Value {
+        assert_eq!(
+            (self.status, self.code().as_str()),
+            (status, code),
+            "{}",
+            self.body
+        );
+        self.error()["details"].clone()
+    }
 }
 
 impl Running {
     pub fn start() -> Self {
-        Self::with_rate(1_000_000)
+        Self::with(1_000_000, &[])
     }
 
     pub fn with_rate(per_s: u32) -> Self {
-        let clock = ManualClock::at(NOW);
-        let (access, keys) = access();
-        let journal = MemoryJournal::new(Meta {
-            origin: "flashguard.test/web".to_owned(),
-            verifier_key: signer().key().to_string(),
-        });
-        let (writer, _) = Journal::open(
-            Box::new(journal.store()),
-            signer(),
-            clock.clone(),
-            Arc::new(SystemEntropy),
-            WriterSettings::default(),
-            Hooks::none(),
-        )
+        Self::with(per_s, &[])
+    }
+
+    /// With these settings (section and key, value) on top of those that a test needs.
+    pub fn with(per_s: u32, settings: &[(&'static str, &str)]) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Arc::new(DataDirectory::open(place.path()).unwrap());
+        let lock = Lock::take(&directory).unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let entropy: SharedEntropy = Arc::new(SystemEntropy);
+        let keys = initialise(&directory, &lock, &clock, &entropy);
+        let option = |(name, value): &(&'static str, &str)| (*name, "test", (*value).to_owned());
+        let memory = [("venue.adapter", "memory")];
+        let options = memory.iter().chain(settings).map(option).collect();
+        let settings = Settings::load(&Sources {
+            options,
+            ..Sources::default()
+        })
         .unwrap();
-        let shared = web::Data::new(Shared {
-            clock: clock.clone(),
-            entropy: SeededEntropy::new(1),
-            profile: Profile::Development,
-            started: NOW,
-            readiness: Readiness::default(),
-            request_rate: RequestRate::per_second(per_s),
-            access,
-            journal: writer,
-        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let options = Options {
+            directory,
+            lock,
+            settings,
+            clock,
+            entropy,
+        };
+        let application = runtime.block_on(Application::open(options)).unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
-        let server = Some(Server::start(Listener::Main, any, shared).unwrap());
-        Self {
+        let listen = |which| {
+            let clock = application.clock().clone();
+            let shared = web::Data::new(Shared {
+                system: application.handle(),
+                access: application.access().clone(),
+                started: clock.now(),
+                clock,
+                entropy: application.entropy().clone(),
+                profile: Profile::Development,
+                request_rate: RequestRate::per_second(per_s),
+            });
+            Some(Server::start(which, any, shared).unwrap())
+        };
+        let (server, control) = (listen(Listener::Main), listen(Listener::Control));
+        let application = Some(application);
+        let this = Self {
             server,
+            control,
+            application,
+            runtime,
             keys,
-            journal,
-        }
+            _place: place,
+        };
+        let ready = (0..2_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            this.system().is_ready() && this.system().floor().door.is_open()
+        });
+        assert!(ready, "trading did not open");
+        this
+    }
+
+    pub fn system(&self) -> Handle {
+        self.application.as_ref().unwrap().handle()
     }
 
     pub fn address(&self) -> std::net::SocketAddr {
         self.server.as_ref().unwrap().address()
     }
 
+    /// The key of a role; `second_admin` is another person's.
     pub fn key(&self, role: Role) -> &str {
-        &self.keys[&role]
+        &self.keys[role.as_str()]
     }
 
-    /// Makes every commit fail from now on.
+    pub fn second_admin(&self) -> &str {
+        &self.keys["admin2"]
+    }
+
+    /// Nothing can be journaled from now on.
     pub fn break_journal(&self) {
-        self.journal.fail(Faults {
-            commits_left: Some(0),
-            ..Faults::default()
-        });
+        self.system().floor().journal.close().unwrap();
     }
 
     /// Sends raw bytes on a connection of their own and reads all that comes back.
     pub fn raw(&self, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        stream.write_all(request).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+        raw(self.address(), request)
     }
 
     /// Asks with a credential (or none) and a body (or none).
     pub fn ask(&self, method: &str, path: &str, bearer: Option<&str>, body: &str) -> Answer {
-        let credential =
-            bearer.map_or_else(String::new, |b| format!("Authorization: Bearer {b}\r\n"));
-        let kind = if body.is_empty() {
-            ""
-        } else {
-            "Content-Type: application/json\r\n"
-        };
-        let answer = self.raw(
-            format!(
-                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\
-                 {kind}{credential}\r\n{body}",
-                body.len()
-            )
-            .as_bytes(),
-        );
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .unwrap_or((answer.as_str(), ""));
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|s| s.parse().ok())
-            .expect(&answer);
-        Answer {
-            status,
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
+        ask(self.address(), method, path, bearer, body)
+    }
+
+    /// The same on the control listener.
+    pub fn ask_control(
+        &self,
+        method: &str,
+        path: &str,
+        bearer: Option<&str>,
+        body: &str,
+    ) -> Answer {
+        ask(
+            self.control.as_ref().unwrap().address(),
+            method,
+            path,
+            bearer,
+            body,
+        )
+    }
+
+    /// A `GET` below `/api/v1` as this role.
+    pub fn get(&self, role: Role, path: &str) -> Answer {
+        self.ask("GET", &format!("/api/v1{path}"), Some(self.key(role)), "")
+    }
+
+    /// A `POST` below `/api/v1` as this role.
+    pub fn post(&self, role: Role, path: &str, body: &Value) -> Answer {
+        self.ask(
+            "POST",
+            &format!("/api/v1{path}"),
+            Some(self.key(role)),
+            &body.to_string(),
+        )
+    }
+
+    /// A `DELETE` below `/api/v1` as this role.
+    pub fn delete(&self, role: Role, path: &str) -> Answer {
+        self.ask(
+            "DELETE",
+            &format!("/api/v1{path}"),
+            Some(self.key(role)),
+            "",
+        )
+    }
+
+    /// Stops everything as the admin.
+    pub fn stop_everything(&self) -> Value {
+        let body = json!({"confirmation": "EMERGENCY_STOP_CONFIRMED", "reason": "test"});
+        self.post(Role::Admin, "/admin/emergency-stop", &body)
+            .expect(200)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
+        for server in [self.server.take(), self.control.take()]
+            .into_iter()
+            .flatten()
+        {
             server.stop().unwrap();
+        }
+        if let Some(application) = self.application.take() {
+            self.runtime.block_on(application.stop());
         }
     }
 }
 
-fn signer() -> CheckpointSigner {
-    CheckpointSigner::from_seed("flashguard.test/web", &[7; 32]).unwrap()
+fn raw(address: std::net::SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Access with one key for each role.
-fn access() -> (Arc<Access>, HashMap<Role, String>) {
-    let secret = SecretBytes::random(32, &SystemEntropy).unwrap();
-    let token_key = TokenKey::new("jwt/1".into(), secret).unwrap();
-    let fold = AuthFold::default();
-    let access = Access::new(
-        fold,
-        HashMap::new(),
-        token_key,
-        3_600,
-        Arc::new(SystemEntropy),
+fn ask(
+    address: std::net::SocketAddr,
+    method: &str,
+    path: &str,
+    bearer: Option<&str>,
+    body: &str,
+) -> Answer {
+    let credential = bearer.map_or_else(String::new, |b| format!("Authorization: Bearer {b}\r\n"));
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/json\r\n"
+    };
+    let answer = raw(
+        address,
+        format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\
+             {kind}{credential}\r\n{body}",
+            body.len()
+        )
+        .as_bytes(),
     );
-    let mut keys = HashMap::new();
-    for (seq, role) in (0..).zip(Role::ALL) {
-        let new = NewApiKey {
-            owner: Owner::try_from("ann".to_owned()).unwrap(),
-            client: None,
-            role,
-            local: true,
-            expires: None,
-        };
-        let (key, fact) = new.make(&SystemEntropy).unwrap();
-        access.add_verifier(key.id().as_str(), key.verifier());
-        access.apply(&Record {
-            seq,
-            time: NOW,
-            fact,
-            private: None,
-            actor: "auth".into(),
-            principal: None,
-            correlation: None,
-        });
-        keys.insert(
-            role,
-            String::from_utf8(key.to_text().expose().to_vec()).unwrap(),
-        );
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or((answer.as_str(), ""));
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok())
+        .expect(&answer);
+    Answer {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
     }
-    (Arc::new(access), keys)
+}
+
+fn initialise(
+    directory: &DataDirectory,
+    lock: &Lock,
+    clock: &SharedClock,
+    entropy: &SharedEntropy,
+) -> HashMap<&'static str, String> {
+    let owner = |name: &str| Owner::try_from(name.to_owned()).unwrap();
+    let request = InitRequest {
+        profile: Profile::Development,
+        owners: vec![owner("ann"), owner("ben")],
+        master_key: None,
+        seeds: Seeds::default(),
+    };
+    let keys = init(directory, lock, &request, clock, entropy).unwrap();
+    let text = |key: &flashguard_actors::auth::ApiKey| {
+        String::from_utf8(key.to_text().expose().to_vec()).unwrap()
+    };
+    HashMap::from([
+        ("admin", text(&keys.admin)),
+        ("admin2", text(keys.admin2.as_ref().unwrap())),
+        ("readonly", text(&keys.readonly)),
+        ("system", text(&keys.system)),
+    ])
 }

@@ -33,9 +33,39 @@ const EVERYBODY: Passes = Only(&[Role::Admin, Role::Readonly, Role::System]);
 /// Written by hand from the contract, not derived from the table.
 const CASES: &[(&str, &str, Passes)] = &[
     ("GET", "/healthz", Anyone),
+    ("GET", "/readyz", Anyone),
+    ("GET", "/api/v1/health", Anyone),
     ("POST", "/api/v1/auth/login", Anyone),
     ("POST", "/api/v1/auth/logout", EVERYBODY),
     ("GET", "/api/v1/auth/me", EVERYBODY),
+    ("GET", "/api/v1/trading/status", EVERYBODY),
+    ("GET", "/api/v1/trading/positions", EVERYBODY),
+    ("GET", "/api/v1/trading/fills", EVERYBODY),
+    ("GET", "/api/v1/trading/orders", EVERYBODY),
+    ("POST", "/api/v1/trading/orders", Only(&[Role::System])),
+    (
+        "DELETE",
+        "/api/v1/trading/orders",
+        Only(&[Role::Admin, Role::System]),
+    ),
+    ("GET", "/api/v1/trading/orders/{id}", EVERYBODY),
+    (
+        "DELETE",
+        "/api/v1/trading/orders/{id}",
+        Only(&[Role::Admin, Role::System]),
+    ),
+    ("POST", "/api/v1/admin/pause", Only(&[Role::Admin])),
+    ("POST", "/api/v1/admin/resume", Only(&[Role::Admin])),
+    (
+        "POST",
+        "/api/v1/admin/emergency-stop",
+        Only(&[Role::Admin, Role::System]),
+    ),
+    ("GET", "/api/v1/admin/emergency", EVERYBODY),
+    ("POST", "/api/v1/admin/emergency/lift", Only(&[Role::Admin])),
+    ("GET", "/api/v1/keys", Only(&[Role::Admin, Role::Readonly])),
+    ("GET", "/api/v1/audit/events", Only(&[Role::Admin])),
+    ("GET", "/api/v1/audit/checkpoint", Only(&[Role::Admin])),
 ];
 
 #[test]

@@ -11,7 +11,11 @@ fn every_answer_has_an_id_and_the_rate_and_is_not_stored() {
     assert_eq!(answer.status, 200, "{}", answer.head);
     assert_eq!(answer.header("x-ratelimit-limit"), Some("10"));
     assert_eq!(answer.header("x-ratelimit-remaining"), Some("9"));
-    assert_eq!(answer.header("x-ratelimit-reset"), Some("1795519534"));
+    assert!(
+        answer
+            .header("x-ratelimit-reset")
+            .is_some_and(|at| at.parse::<u64>().is_ok())
+    );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let next = server.ask("GET", "/healthz", None, "");
     assert_ne!(
