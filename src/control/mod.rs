@@ -9,6 +9,7 @@ pub mod directory;
 pub mod lock;
 pub mod protocol;
 pub mod run_file;
+pub mod service;
 pub mod socket;
 
 pub use directory::DataDirectory;

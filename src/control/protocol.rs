@@ -3,8 +3,11 @@
 //! While it works on a request the service may send [`Line::Progress`] lines: a client that hears
 //! nothing at all can so tell a dead service from a slow one. Every line is bounded.
 
+use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 
+use flashguard_actors::domain::clock::UnixMicros;
+use flashguard_actors::domain::identity::{Client, Owner, Role};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Longest request, in bytes with its newline.
@@ -14,7 +17,7 @@ pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 pub const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What can be asked. There is no lift here: it needs two people, and this door knows only a user id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// The state of trading, as `GET /api/v1/trading/status` has it.
@@ -24,6 +27,50 @@ pub enum Request {
         /// 1 to 500 characters saying why.
         reason: String,
     },
+    /// The hot keys in use.
+    KeysList {},
+    /// Take in a hot key from outside.
+    KeysImport {
+        /// `sei` or `venue`.
+        name: String,
+        /// As it lies in its file.
+        secret: String,
+    },
+    /// Every API key, without what proves it.
+    ApikeysList {},
+    /// Make an API key; the answer is the only place where it stands.
+    ApikeysCreate {
+        /// What it may do.
+        role: Role,
+        /// The person.
+        owner: Owner,
+        /// The bot or script; without one it gets one of its own.
+        #[serde(default)]
+        client: Option<Client>,
+        /// It ends by itself then, Unix µs.
+        #[serde(default)]
+        expires_us: Option<UnixMicros>,
+    },
+    /// Take an API key away.
+    ApikeysRevoke {
+        /// Its public part.
+        id: String,
+    },
+}
+
+/// Which request it is; what it holds may be a secret.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Status {} => "Status",
+            Self::Halt { .. } => "Halt",
+            Self::KeysList {} => "KeysList",
+            Self::KeysImport { .. } => "KeysImport",
+            Self::ApikeysList {} => "ApikeysList",
+            Self::ApikeysCreate { .. } => "ApikeysCreate",
+            Self::ApikeysRevoke { .. } => "ApikeysRevoke",
+        })
+    }
 }
 
 /// What the service says before the answer is ready.
