@@ -4,17 +4,24 @@
 //! ones open the store. Every verb ends with one of the contract's exit codes; with `--json` stdout
 //! holds one JSON value and nothing else.
 
+mod apikeys;
+mod audit;
 mod context;
 mod doctor;
 mod exit;
 mod halt;
+mod init;
+mod keys;
 mod lift;
+mod local;
 mod orders;
 mod output;
 mod pause;
 mod remote;
 mod resume;
+mod serve;
 mod status;
+mod venue_sim;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,7 +45,7 @@ pub struct Cli {
     #[command(flatten)]
     globals: Globals,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 /// Options of every verb.
@@ -76,6 +83,10 @@ struct Globals {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the service (also what happens without a verb)
+    Serve(serve::Arguments),
+    /// Make a data directory, and show its API keys once
+    Init(init::Arguments),
     /// The state of trading
     Status(status::Arguments),
     /// Refuse new orders until `resume`
@@ -88,21 +99,38 @@ enum Verb {
     Lift(lift::Arguments),
     /// Place, list, show and cancel orders
     Orders(orders::Arguments),
+    /// List keys, and take one in from outside
+    Keys(keys::Arguments),
+    /// Make, list and take away API keys
+    Apikeys(apikeys::Arguments),
+    /// Read the journal, and prove it
+    Audit(audit::Arguments),
     /// Look at every component, and say how to mend what is wrong
     Doctor(doctor::Arguments),
+    /// The paper venue as a process of its own
+    VenueSim(venue_sim::Arguments),
 }
 
 /// Reads the arguments, does what they ask, and says how it ended.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let context = Context::new(cli.globals);
-    let ended = match cli.verb {
+    let verb = cli
+        .verb
+        .unwrap_or_else(|| Verb::Serve(serve::Arguments::default()));
+    let ended = match verb {
+        Verb::Serve(arguments) => serve::run(&context, &arguments),
+        Verb::Init(arguments) => init::run(&context, &arguments),
         Verb::Status(arguments) => status::run(&context, &arguments),
         Verb::Pause(arguments) => pause::run(&context, &arguments),
         Verb::Resume(arguments) => resume::run(&context, &arguments),
         Verb::Halt(arguments) => halt::run(&context, &arguments),
         Verb::Lift(arguments) => lift::run(&context, &arguments),
         Verb::Orders(arguments) => orders::run(&context, &arguments),
+        Verb::Keys(arguments) => keys::run(&context, &arguments),
+        Verb::Apikeys(arguments) => apikeys::run(&context, &arguments),
+        Verb::Audit(arguments) => audit::run(&context, &arguments),
+        Verb::VenueSim(arguments) => venue_sim::run(&context, &arguments),
         Verb::Doctor(arguments) => doctor::run(&context, &arguments),
     };
     match ended {
