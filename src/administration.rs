@@ -145,7 +145,7 @@ impl Administration {
     ///
     /// # Errors
     ///
-    /// [`AdministrationError::Journal`] when the last records are not on disk.
+    /// [`AdministrationError`] when the last records are not on disk.
     pub fn close(self) -> Result<(), AdministrationError> {
         match self.known {
             Known::Store(_) => Ok(self.journal.close()?),

@@ -161,7 +161,8 @@ impl Application {
         flashguard_actors::auth::install_provider().map_err(|_| OpenError::Tokens)?;
         let vault = Arc::new(open_vault(&directory, &entropy)?);
         let path = directory.path().join(JOURNAL_FILE);
-        let state = read_state(&path)?;
+        let mut state = read_state(&path)?;
+        state.read_reasons(&SqliteReader::open(&path)?)?;
         let alarm = JournalAlarm::default();
         let journal = open_journal(&path, &vault, &settings, &clock, &entropy, &alarm)?;
         let sentinel: SharedSentinel =

@@ -2,7 +2,7 @@
 //!
 //! A [`Problem`] has two texts: the message is for the caller and holds no secret, no path and no
 //! cause; the internal one goes to the log and is reached only by name. The envelope itself, with its
-//! time and request id, is written in one place ([`super::envelope`]).
+//! time and request id, is written in one place (`super::envelope`).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -170,7 +170,7 @@ impl ResponseError for Problem {
         self.0.status
     }
 
-    /// Bare: [`super::envelope`] writes the body.
+    /// Bare: `super::envelope` writes the body.
     fn error_response(&self) -> HttpResponse {
         HttpResponse::new(self.0.status)
     }

@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
@@ -92,6 +93,12 @@ impl Daemon {
             keys: Value::Null,
             running: None,
         }
+    }
+
+    /// Sets one more setting, for the next start and the next verb.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings
+            .push((format!("FLASHGUARD__{name}"), value.to_owned()));
     }
 
     /// The data directory.
@@ -220,6 +227,21 @@ impl Daemon {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    /// Says one line on the control socket; the reply that ends what is answered.
+    #[track_caller]
+    pub fn control(&self, request: &Value) -> Value {
+        let mut stream = UnixStream::connect(self.data().join("control.sock")).unwrap();
+        stream.set_read_timeout(Some(UNTIL_MAX)).unwrap();
+        writeln!(stream, "{request}").unwrap();
+        for line in BufReader::new(stream).lines() {
+            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if !line["reply"].is_null() {
+                return line["reply"].clone();
+            }
+        }
+        panic!("the control socket ended without a reply to {request}")
     }
 
     /// Kills the service without any warning, and waits for its end.

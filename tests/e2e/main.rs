@@ -11,12 +11,16 @@
     clippy::print_stderr,
     reason = "a test says what went wrong by panicking"
 )]
-#![expect(
-    dead_code,
-    reason = "the subjects that use it come as the program learns to serve"
-)]
 
 mod daemon;
 mod http;
 mod until;
 mod venue;
+
+mod bad_input;
+mod cli;
+mod halt;
+mod lift;
+mod order;
+mod restart;
+mod venue_sim;

@@ -479,7 +479,9 @@ impl Emergency {
     }
 
     fn take_in(&self, entry: &Entry, time: UnixMicros) {
-        self.state.lock().apply(&Record {
+        let mut state = self.state.lock();
+        let reasons = state.halt.as_ref().map_or(0, |halt| halt.reasons.len());
+        state.apply(&Record {
             seq: 0,
             time,
             fact: entry.fact.clone(),
@@ -488,6 +490,17 @@ impl Emergency {
             principal: entry.principal.clone(),
             correlation: None,
         });
+        let words = entry
+            .private
+            .as_ref()
+            .and_then(|private| private.reason.clone());
+        let added = state
+            .halt
+            .as_mut()
+            .and_then(|halt| halt.reasons.get_mut(reasons));
+        if let Some(added) = added {
+            added.reason = words;
+        }
     }
 
     fn incident_id(&self, now: UnixMicros, epoch: u64) -> String {

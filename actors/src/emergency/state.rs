@@ -17,10 +17,14 @@ pub struct Reason {
     pub trigger: String,
     /// Who.
     pub by: Option<String>,
-    /// In their words; gone when retention erased it.
+    /// In their words. Not part of the fold, which lives on headers alone: read from the record when
+    /// it is wanted, and gone when retention erased it.
+    #[serde(skip)]
     pub reason: Option<String>,
     /// When.
     pub at_us: UnixMicros,
+    /// Its record.
+    pub journal_seq: u64,
 }
 
 /// A wish to end the halt, and who agrees.
@@ -75,11 +79,9 @@ impl Fold for HaltState {
         let reason = |trigger: &String| Reason {
             trigger: trigger.clone(),
             by: record.principal.as_ref().map(|by| by.as_str().to_owned()),
-            reason: record
-                .private
-                .as_ref()
-                .and_then(|private| private.reason.clone()),
+            reason: None,
             at_us: record.time,
+            journal_seq: record.seq,
         };
         match &record.fact {
             Fact::HaltRaised {

@@ -1,6 +1,6 @@
 //! The gate: every rule before signing, and the exposure that admitted orders hold.
 //!
-//! [`rules`] judges one order against limits and facts and reports *all* violations; [`exposure`]
+//! `rules` judges one order against limits and facts and reports *all* violations; `exposure`
 //! keeps what positions and open orders add up to; [`Gate`] does both under one lock, so that
 //! concurrent orders cannot spend the same room twice. Only the gate makes an [`Admitted`], and only
 //! a durable intent turns that into a [`Recorded`], which is what the key manager signs (G).

@@ -579,6 +579,7 @@ pub struct Committed {
 
 impl Committed {
     /// For the journal's writer alone.
+    #[cfg(feature = "runtime")]
     pub(super) const fn new(seq: u64, time: UnixMicros) -> Self {
         Self { seq, time }
     }
@@ -586,7 +587,10 @@ impl Committed {
     /// For tests of what follows a commit.
     #[cfg(test)]
     pub(crate) const fn for_tests(seq: u64) -> Self {
-        Self::new(seq, UnixMicros(seq))
+        Self {
+            seq,
+            time: UnixMicros(seq),
+        }
     }
 
     /// Where the record stands.

@@ -224,6 +224,7 @@ impl Handle {
             since_us: now,
             by: Some(by.as_str().to_owned()),
             reason: Some(reason.clone()),
+            journal_seq: 0,
         };
         pauses.0.insert(OPERATOR.to_owned(), pause);
         self.floor.door.publish(pauses);

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthFold;
 use crate::emergency::state::HaltState;
+use crate::journal::encoding::decode;
 use crate::journal::record::{Fact, Fold, Record};
 use crate::key_manager::KeysFold;
+use crate::ports::journal::{JournalReader, StoreError};
 use crate::ports::sentinel::Look;
 use crate::trading::door::Pauses;
 use crate::trading::ledger::Ledger;
@@ -70,6 +72,34 @@ impl Fold for State {
         self.keys.apply(record);
         self.auth.apply(record);
         self.run.apply(record);
+    }
+}
+
+impl State {
+    /// Reads the words that people gave for the halt and the pauses in force, for those who look.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when a record cannot be read.
+    pub fn read_reasons(&mut self, reader: &dyn JournalReader) -> Result<(), StoreError> {
+        let words = |seq: u64| -> Result<Option<String>, StoreError> {
+            let Some(raw) = reader.records(seq, 1)?.pop() else {
+                return Ok(None);
+            };
+            Ok(decode(&raw)?.private.and_then(|private| private.reason))
+        };
+        let halts = self
+            .halts
+            .halt
+            .iter_mut()
+            .flat_map(|halt| halt.reasons.iter_mut());
+        for reason in halts {
+            reason.reason = words(reason.journal_seq)?;
+        }
+        for pause in self.pauses.0.values_mut() {
+            pause.reason = words(pause.journal_seq)?;
+        }
+        Ok(())
     }
 }
 

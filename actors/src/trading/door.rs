@@ -28,8 +28,12 @@ pub struct Pause {
     pub since_us: UnixMicros,
     /// Who took it.
     pub by: Option<String>,
-    /// In their words.
+    /// In their words. Not part of the fold, which lives on headers alone: read from the record when
+    /// it is wanted, and gone when retention erased it.
+    #[serde(skip)]
     pub reason: Option<String>,
+    /// Its record; 0 for one that was taken in this process.
+    pub journal_seq: u64,
 }
 
 /// All pause tokens, by owner: a fold of the journal.
@@ -67,10 +71,8 @@ impl Fold for Pauses {
                     until_us: *until_us,
                     since_us: record.time,
                     by: record.principal.as_ref().map(|by| by.as_str().to_owned()),
-                    reason: record
-                        .private
-                        .as_ref()
-                        .and_then(|private| private.reason.clone()),
+                    reason: None,
+                    journal_seq: record.seq,
                 };
                 self.0.insert(token.clone(), pause);
             }
@@ -190,6 +192,7 @@ mod tests {
             since_us: UnixMicros(0),
             by: None,
             reason: None,
+            journal_seq: 0,
         };
         Pauses([(OPERATOR.to_owned(), pause)].into())
     }

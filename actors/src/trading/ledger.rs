@@ -1,6 +1,6 @@
 //! Orders, exposure and fills as one fold of the journal: what trading starts from.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,7 @@ pub fn apply_to_exposure(exposure: &mut Exposure, fact: &Fact) {
 pub struct Fills {
     cursor: Option<String>,
     recent: VecDeque<String>,
-    known: HashSet<String>,
+    known: BTreeSet<String>,
 }
 
 impl Fills {

@@ -33,9 +33,13 @@ pub enum NotOpened {
 ///
 /// [`NotOpened`]; the door stays as it was.
 pub async fn open_trading(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpened> {
-    let proven = prove_credential(floor).await;
+    let opened = read_all(floor, absences).await;
     floor.venue_asked.store(true, Ordering::Release);
-    proven?;
+    opened
+}
+
+async fn read_all(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpened> {
+    prove_credential(floor).await?;
     floor.gate.publish_markets(floor.desk.markets().await?);
     let markets = floor.gate.markets();
     if markets.is_empty() {

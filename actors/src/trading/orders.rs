@@ -3,7 +3,7 @@
 //! Pure: the same function takes a fact in when it happens and when the journal is read again, so
 //! that both give the same book. A terminal status stays; a stale fact never wins.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -119,7 +119,7 @@ impl From<OrderView> for OrderState {
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orders {
-    known: HashMap<OrderId, OrderState>,
+    known: BTreeMap<OrderId, OrderState>,
     ended: VecDeque<OrderId>,
 }
 
