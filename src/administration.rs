@@ -2,33 +2,38 @@
 //! control socket, or without one on the store itself. The order is always the same: the secret is
 //! sealed and durable, then its facts are journaled, then it counts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flashguard_actors::auth::{
-    Access, ApiKeyMeta, IssueError, NewApiKey, create_api_key, revoke_api_key,
+    Access, ApiKeyMeta, CreateApiKey, IssueError, NewApiKey, RevokeApiKey, create_api_key,
+    revoke_api_key,
 };
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy};
 use flashguard_actors::domain::identity::Principal;
 use flashguard_actors::domain::secret::{Redacted, SecretBytes};
-use flashguard_actors::journal::fold::{self, Folding};
 use flashguard_actors::journal::record::Fact;
 use flashguard_actors::journal::writer::{Hooks, WriterSettings};
 use flashguard_actors::journal::{AppendError, Journal};
 use flashguard_actors::key_manager::{
-    ChainKey, HotKey, HotKeys, IntakeError, KeyDescription, KeysFold, NotAChainKey, NotACredential,
-    ServiceKeyError, Vault, VenueCredential, describe, open_journal_signer, take_in,
+    ChainKey, HotKey, HotKeys, ImportKey, IntakeError, KeyDescription, ListKeys, NotAChainKey,
+    NotACredential, ServiceKeyError, Vault, VenueCredential, describe, open_journal_signer,
+    take_in,
 };
 use flashguard_actors::ports::journal::{JournalReader, StoreError};
-use flashguard_actors::system::{Handle, State};
+use flashguard_actors::supervision::CallError;
+use flashguard_actors::system::State;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::application::{Application, OpenError, STATE_FOLD, open_vault, read_state};
+use crate::application::{Application, OpenError, Staff, open_vault, read_state};
 use crate::control::DataDirectory;
 use crate::stores::sqlite::JOURNAL_FILE;
 use crate::stores::sqlite::journal::{SqliteReader, SqliteStore};
 
+/// Longest that an actor is waited for.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// API keys that are held at most, revoked ones included.
 const API_KEYS_MAX: usize = 10_000;
 
@@ -57,6 +62,9 @@ pub enum AdministrationError {
     /// A hot key was not taken in.
     #[error(transparent)]
     Intake(#[from] IntakeError),
+    /// The actor that does it is not there or did not answer.
+    #[error(transparent)]
+    Actor(#[from] CallError),
     /// The journal cannot be closed in order.
     #[error("the journal could not be closed in order")]
     Close(#[from] AppendError),
@@ -87,12 +95,10 @@ pub struct Administration {
 enum Known {
     /// In the running service.
     Service {
-        /// Proves callers, and is told of changes.
+        /// Knows the API keys.
         access: Arc<Access>,
-        /// Says which versions it uses.
-        system: Handle,
-        /// Where it is read which keys there are.
-        journal_file: PathBuf,
+        /// The actors that make changes.
+        staff: Staff,
     },
     /// In the journal, as it was opened.
     Store(Box<State>),
@@ -111,8 +117,7 @@ impl Administration {
             entropy: application.entropy().clone(),
             known: Known::Service {
                 access: application.access().clone(),
-                system: application.handle(),
-                journal_file: application.directory().path().join(JOURNAL_FILE),
+                staff: application.staff().clone(),
             },
             runtime: runtime()?,
         })
@@ -174,14 +179,20 @@ impl Administration {
         if self.api_keys().len() >= API_KEYS_MAX {
             return Err(AdministrationError::TooMany);
         }
-        let made = self.runtime.block_on(create_api_key(
-            new,
-            by.clone(),
-            &*self.vault,
-            &self.journal,
-            self.access(),
-            &*self.entropy,
-        ))?;
+        let by = by.clone();
+        let made = match &self.known {
+            Known::Service { staff, .. } => {
+                self.ask(staff.auth.call(CreateApiKey { new, by }, ANSWER_LIMIT))??
+            }
+            Known::Store(_) => self.runtime.block_on(create_api_key(
+                new,
+                by,
+                &*self.vault,
+                &self.journal,
+                None,
+                &*self.entropy,
+            ))?,
+        };
         let described = match made.fact {
             Fact::ApiKeyCreated {
                 id,
@@ -209,16 +220,22 @@ impl Administration {
     /// [`AdministrationError`]; it still counts then.
     pub fn revoke_api_key(&self, id: &str, by: &Principal) -> Result<Value, AdministrationError> {
         let found = self.api_keys().into_iter().find(|key| key.id == id);
-        let revoked = revoke_api_key(id, found.as_ref(), by.clone(), &self.journal, self.access());
-        self.runtime.block_on(revoked)?;
+        let by = by.clone();
+        match &self.known {
+            Known::Service { staff, .. } => {
+                let id = id.to_owned();
+                self.ask(staff.auth.call(RevokeApiKey { id, by }, ANSWER_LIMIT))??;
+            }
+            Known::Store(_) => {
+                let revoked = revoke_api_key(id, found.as_ref(), by, &self.journal, None);
+                self.runtime.block_on(revoked)?;
+            }
+        }
         Ok(json!({"id": id, "owner": found.map(|key| key.owner), "status": "revoked"}))
     }
 
-    fn access(&self) -> Option<&Access> {
-        match &self.known {
-            Known::Service { access, .. } => Some(access),
-            Known::Store(_) => None,
-        }
+    fn ask<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+        self.runtime.block_on(call)
     }
 
     /// Seals a hot key that came from outside. A running service uses it from its next start.
@@ -240,9 +257,16 @@ impl Administration {
                 return Err(AdministrationError::NoSuchName { name });
             }
         };
-        let sealed = self
-            .runtime
-            .block_on(take_in(&key, by, &self.vault, &self.journal))?;
+        let sealed = match &self.known {
+            Known::Service { staff, .. } => {
+                let by = by.clone();
+                self.ask(staff.keys.call(ImportKey { key, by }, ANSWER_LIMIT))??
+            }
+            Known::Store(_) => {
+                self.runtime
+                    .block_on(take_in(&key, by, &self.vault, &self.journal))?
+            }
+        };
         Ok(json!({
             "id": format!("{name}/{}", sealed.version),
             "name": name,
@@ -261,29 +285,11 @@ impl Administration {
     /// [`AdministrationError::Store`] when the journal cannot be read.
     pub fn keys(&self) -> Result<Vec<Value>, AdministrationError> {
         let described = match &self.known {
-            Known::Service {
-                journal_file,
-                system,
-                ..
-            } => {
-                let known = keys_of_journal(&SqliteReader::open(journal_file)?)?;
-                describe(&known, Some(&system.floor().keys.identity()))
-            }
+            Known::Service { staff, .. } => self.ask(staff.keys.call(ListKeys, ANSWER_LIMIT))??,
             Known::Store(state) => describe(&state.keys, None),
         };
         Ok(described.iter().map(key_answer).collect())
     }
-}
-
-/// Which version of each key the journal says is in use.
-///
-/// # Errors
-///
-/// [`StoreError`] when it cannot be read.
-pub fn keys_of_journal(reader: &dyn JournalReader) -> Result<KeysFold, StoreError> {
-    let mut folding = Folding::<State>::new(STATE_FOLD);
-    fold::load(&mut [&mut folding], reader)?;
-    Ok(folding.state.keys)
 }
 
 /// A key as JSON.

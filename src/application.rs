@@ -9,23 +9,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flashguard_actors::auth::Access;
+use flashguard_actors::auth::{Access, AuthActor, AuthMeans};
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy};
 use flashguard_actors::domain::market::{Market, Symbol};
 use flashguard_actors::gate::Limits;
+use flashguard_actors::journal::actor::JournalActor;
 use flashguard_actors::journal::fold::{self, Folding};
 use flashguard_actors::journal::record::{Entry, Fact};
 use flashguard_actors::journal::writer::WriterSettings;
 use flashguard_actors::journal::{AppendError, Journal};
 use flashguard_actors::key_manager::{
-    HotKeys, KeyError, KeyManager, MasterKey, ServiceKeyError, Vault, open_journal_signer,
-    open_token_key, open_venue_credential, open_verifiers,
+    HotKeys, KeyError, KeyManager, KeyManagerActor, KeyMeans, MasterKey, ServiceKeyError, Vault,
+    open_journal_signer, open_token_key, open_venue_credential, open_verifiers,
 };
 use flashguard_actors::ports::journal::{JournalReader, JournalReaders, StoreError};
 use flashguard_actors::ports::key_store::KeyStoreError;
 use flashguard_actors::ports::sentinel::SharedSentinel;
 use flashguard_actors::ports::venue::memory::MemoryVenue;
 use flashguard_actors::ports::venue::{Quote, SharedVenue};
+use flashguard_actors::supervision::{ActorName, Stable, StartError};
 use flashguard_actors::system::{
     Handle, JournalAlarm, Parts, StartFailed, State, StopReport, System, SystemSettings, decide,
 };
@@ -73,6 +75,17 @@ pub struct Options {
     pub clock: SharedClock,
     /// Randomness.
     pub entropy: SharedEntropy,
+}
+
+/// The supervised actors that do not trade.
+#[derive(Clone)]
+pub struct Staff {
+    /// Answers about the journal's writer.
+    pub journal: Stable<JournalActor>,
+    /// Lists keys and takes them in.
+    pub keys: Stable<KeyManagerActor>,
+    /// Makes API keys and takes them away; counts failed logins.
+    pub auth: Stable<AuthActor>,
 }
 
 /// Why it did not start.
@@ -136,6 +149,7 @@ pub struct Application {
     vault: Arc<Vault>,
     paper: Option<PaperVenue>,
     follower: Follower,
+    staff: Staff,
     settings: Settings,
     clock: SharedClock,
     entropy: SharedEntropy,
@@ -189,6 +203,19 @@ impl Application {
             journal.clone(),
             vec![Box::new(Folding::<State>::new(STATE_FOLD))],
         )?;
+        let key_means = KeyMeans {
+            keys: keys.clone(),
+            vault: vault.clone(),
+            journal: journal.clone(),
+            readers: readers.clone(),
+        };
+        let auth_means = AuthMeans {
+            access: access.clone(),
+            verifiers: vault.clone(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
         let system = System::start(Parts {
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -205,8 +232,10 @@ impl Application {
             settings: system_settings(&settings),
         })
         .await?;
+        let staff = hire(&system.handle(), key_means, auth_means).await?;
         Ok(Self {
             system,
+            staff,
             access,
             vault,
             paper,
@@ -227,6 +256,11 @@ impl Application {
     /// Who may come in.
     pub fn access(&self) -> &Arc<Access> {
         &self.access
+    }
+
+    /// The actors that do not trade.
+    pub fn staff(&self) -> &Staff {
+        &self.staff
     }
 
     /// The sealed secrets.
@@ -270,6 +304,29 @@ impl Application {
         }
         report
     }
+}
+
+/// Hires the actors that do not trade.
+async fn hire(system: &Handle, keys: KeyMeans, auth: AuthMeans) -> Result<Staff, StartFailed> {
+    let journal = keys.journal.clone();
+    Ok(Staff {
+        journal: system
+            .supervise(ActorName::new("journal")?, move |_| {
+                Ok(JournalActor::new(journal.clone()))
+            })
+            .await?,
+        keys: system
+            .supervise(ActorName::new("key-manager")?, move |_| {
+                let actor = KeyManagerActor::new(keys.clone());
+                actor.map_err(|error| StartError::new(error.internal()))
+            })
+            .await?,
+        auth: system
+            .supervise(ActorName::new("auth")?, move |_| {
+                Ok(AuthActor::new(auth.clone()))
+            })
+            .await?,
+    })
 }
 
 /// The sealed secrets of a data directory.

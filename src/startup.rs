@@ -6,15 +6,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use actix_web::web::Data;
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy};
 use flashguard_actors::domain::identity::Principal;
 use flashguard_actors::emergency::halt::{HaltOrder, Trigger};
-use flashguard_actors::journal::record::{Entry, Fact, Private};
 use flashguard_actors::system::{Handle, StopReport};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
@@ -26,9 +24,6 @@ use crate::control::service::ServiceControl;
 use crate::control::{ControlSocket, DataDirectory, Lock, RunFile};
 use crate::settings::Settings;
 use crate::web::{Listener, RequestRate, Server, Shared};
-
-/// How often what was counted is written down.
-const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
 
 /// What a service is made of.
 pub struct ServeOptions {
@@ -123,7 +118,7 @@ pub fn serve(options: ServeOptions, ready: impl FnOnce(&Ready)) -> Result<StopRe
     match Doors::open(&application, signals) {
         Ok(doors) => {
             ready(&doors.ready);
-            doors.wait(&application);
+            doors.wait();
             // Nothing new comes in; what is on its way is answered first.
             application.handle().floor().door.close();
             doors.close(application.directory());
@@ -204,14 +199,10 @@ impl Doors {
         })
     }
 
-    /// Waits to be told to stop, and writes down what was counted meanwhile.
-    fn wait(&self, application: &Application) {
-        loop {
-            match self.stop.recv_timeout(HOUSEKEEPING_EVERY) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => write_failed_logins(application),
-            }
-        }
+    /// Waits to be told to stop.
+    fn wait(&self) {
+        // An end of the other side is a wish to stop too: the signals' thread is gone.
+        let _ = self.stop.recv();
     }
 
     fn close(self, directory: &DataDirectory) {
@@ -240,6 +231,7 @@ fn listener(
     let shared = Shared {
         system: application.handle(),
         access: application.access().clone(),
+        keys: application.staff().keys.clone(),
         started: clock.now(),
         clock,
         entropy: application.entropy().clone(),
@@ -267,19 +259,4 @@ fn halt_by_signal(system: &Handle) {
         by: Principal::local(rustix::process::geteuid().as_raw()),
         reason: "SIGUSR1".to_owned(),
     });
-}
-
-/// Counts of failed logins whose window has ended (J6).
-fn write_failed_logins(application: &Application) {
-    let now = application.clock().now();
-    for (address, count) in application.access().failed_logins_due(now) {
-        let private = Private {
-            address: address.map(|a| a.to_string()),
-            ..Private::default()
-        };
-        let entry = Entry::of("auth", Fact::AuthFailed { count }).with(private);
-        if let Err(error) = application.handle().floor().journal.append_quietly(entry) {
-            tracing::warn!(%error, "failed logins were not recorded");
-        }
-    }
 }

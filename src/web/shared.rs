@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use flashguard_actors::auth::Access;
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, UnixMicros};
+use flashguard_actors::key_manager::KeyManagerActor;
+use flashguard_actors::supervision::Stable;
 use flashguard_actors::system::Handle;
 
 use super::rate::RequestRate;
@@ -15,6 +17,8 @@ pub struct Shared {
     pub system: Handle,
     /// Proves callers.
     pub access: Arc<Access>,
+    /// Lists keys.
+    pub keys: Stable<KeyManagerActor>,
     /// The wall clock.
     pub clock: SharedClock,
     /// Where request ids come from.

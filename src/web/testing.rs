@@ -138,6 +138,7 @@ impl Running {
             let shared = web::Data::new(Shared {
                 system: application.handle(),
                 access: application.access().clone(),
+                keys: application.staff().keys.clone(),
                 started: clock.now(),
                 clock,
                 entropy: application.entropy().clone(),

@@ -88,6 +88,7 @@ pub struct Handle {
     pub(super) emergency_actor: Stable<EmergencyActor>,
     pub(super) engine: Stable<EngineActor>,
     pub(super) orders: Stable<OrderManagerActor>,
+    pub(super) guard: Supervisor,
     pub(super) trading: Supervisor,
     pub(super) halted: Broadcast<TradingHalted>,
     pub(super) lifted: Broadcast<TradingLifted>,
@@ -299,7 +300,7 @@ impl Handle {
             by: first
                 .and_then(|first| first.by.clone())
                 .or_else(|| pause.and_then(|pause| pause.by.clone())),
-            actors: self.trading.roster().read(),
+            actors: [self.trading.roster().read(), self.guard.roster().read()].concat(),
         }
     }
 
@@ -316,6 +317,29 @@ impl Handle {
     /// Trading's shared state: for workers that make lanes, and for reading.
     pub fn floor(&self) -> &Arc<Floor> {
         &self.floor
+    }
+
+    /// Supervises an actor that does not trade, beside the emergency actor: it is made again like all
+    /// others, is not told of halts, and failing past the bound halts.
+    ///
+    /// # Errors
+    ///
+    /// [`SuperviseError`] says who is to blame.
+    pub async fn supervise<A, F>(
+        &self,
+        name: ActorName,
+        factory: F,
+    ) -> Result<Stable<A>, SuperviseError>
+    where
+        A: Actor<Context = Context<A>>,
+        F: Fn(Incarnation) -> Result<A, StartError> + Send + Sync + 'static,
+    {
+        let spec = ChildSpec {
+            name,
+            placement: Placement::Own,
+            in_flight_max: STRATEGY_IN_FLIGHT_MAX,
+        };
+        self.guard.supervise(spec, factory).await
     }
 
     /// Registers a strategy, or any actor of an embedder: supervised like all others, told of every

@@ -207,6 +207,7 @@ impl System {
             emergency_actor,
             engine,
             orders,
+            guard: guard.clone(),
             trading: trading.clone(),
             halted,
             lifted,
