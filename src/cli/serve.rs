@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
+use flashguard_actors::key_manager::KeyError;
 use flashguard_actors::ports::journal::StoreError;
 use serde_json::json;
 
@@ -168,6 +169,11 @@ fn failed(error: &ServeError) -> Failure {
             Exit::Integrity,
             "INTEGRITY",
             "flashguard audit verify says what differs",
+        ),
+        ServeError::Open(OpenError::Key(KeyError::Missing { .. })) => (
+            Exit::Usage,
+            "KEY_MISSING",
+            "flashguard keys import NAME --file FILE, or from standard input",
         ),
         ServeError::Open(OpenError::Key(_) | OpenError::ServiceKey(_)) => (
             Exit::Integrity,

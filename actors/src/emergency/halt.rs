@@ -170,6 +170,14 @@ impl Emergency {
             Fact::HaltReasonAdded { epoch, trigger },
             self.clock.now(),
         );
+        // SAFETY-ORDER: approvals void, then the latch once more. A lift arms the latch before it
+        // reads the approvals: it either finds them void, or is taken back here, or has opened
+        // trading by now, and then this is a halt like any other.
+        let stopped = self.latch.halt(Duration::from_millis(STOP_LIMIT_MS));
+        if stopped.first {
+            let now = self.clock.now();
+            return self.first(order, &stopped, now);
+        }
         // A lift may be between its record and its end, and fails now: the sentinel must say halted
         // after it.
         let wait = Duration::from_millis(TRANSITION_WAIT_MAX_MS);
@@ -422,18 +430,21 @@ impl Emergency {
     /// a step could not be written. Trading is halted then, in the journal and in the sentinel too.
     pub fn lift(self: &Arc<Self>, epoch: u64, by: &Principal) -> Result<(), LiftRefused> {
         let turn = self.transition.lock();
-        let owners = {
-            let state = self.state.lock();
-            let proposal = state.halt.as_ref().and_then(|halt| halt.proposal.clone());
-            proposal
-                .filter(|_| state.epoch == epoch)
-                .ok_or(LiftRefused::HaltedAgain)?
-        };
+        // SAFETY-ORDER: arm, then read the approvals; a halt voids them, then takes the arming back.
         if !self.latch.arm_lift(epoch) {
             return Err(LiftRefused::OtherEpoch {
                 epoch: self.latch.state().epoch,
             });
         }
+        let agreed = {
+            let state = self.state.lock();
+            let proposal = state.halt.as_ref().and_then(|halt| halt.proposal.clone());
+            proposal.filter(|_| state.epoch == epoch)
+        };
+        let Some(owners) = agreed else {
+            self.latch.halt(Duration::ZERO); // halted already: only takes the arming back
+            return Err(LiftRefused::HaltedAgain);
+        };
         // SAFETY-ORDER: record, then sentinel, then latch: a crash between leaves it halted, and a
         // halt that comes between takes the armed latch back.
         let to = owners.to;
@@ -539,3 +550,7 @@ fn side_by_side(name: &str, work: impl FnOnce() + Send + 'static) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "halt_tests.rs"]
+mod tests;

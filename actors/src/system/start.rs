@@ -25,8 +25,8 @@ use crate::ports::sentinel::{Look, SharedSentinel};
 use crate::ports::venue::SharedVenue;
 use crate::ports::views::SharedViews;
 use crate::supervision::{
-    ActorName, Broadcast, ChildSpec, Event, NameError, Placement, Policy, Stable, SuperviseError,
-    Supervision, Supervisor, SystemHandle, SystemThread, ThreadError,
+    ActorName, Broadcast, ChildSpec, Event, Exit, NameError, Placement, Policy, Stable,
+    SuperviseError, Supervision, Supervisor, SystemHandle, SystemThread, ThreadError,
 };
 use crate::trading::desk::Desk;
 use crate::trading::door::Door;
@@ -411,6 +411,8 @@ fn observe(journal: &Journal, emergency: &Arc<Emergency>, event: &Event) {
         escalated,
     };
     let fact = match event {
+        // The supervisor ended it in order: a stop, or a neighbour's restart.
+        Event::ActorExited(event) if event.why == Exit::Ended => return,
         Event::ActorExited(event) => {
             let (name, why) = (&event.name, &event.why);
             tracing::error!(actor = %name, %why, detail = why.internal(), "an actor ended");

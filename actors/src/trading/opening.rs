@@ -53,11 +53,13 @@ async fn read_all(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpene
         read_reference(floor, symbol).await?;
     }
     floor.door.open();
+    let halted = floor.latch.state().halted;
     tracing::info!(
+        halted,
         pending,
         in_doubt,
         markets = markets.len(),
-        "trading is open"
+        "the venue was read: trading is open unless it is halted"
     );
     Ok(())
 }

@@ -61,8 +61,6 @@ impl OrderState {
             {
                 OrderStatus::Filled
             }
-            // Filled is believed once the fills say so; until then it is at least partly filled.
-            OrderStatus::Filled => OrderStatus::PartiallyFilled,
             OrderStatus::Open if !self.filled.is_zero() => OrderStatus::PartiallyFilled,
             said => said,
         };
@@ -328,10 +326,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn filled_is_believed_when_the_fills_have_come() {
+    fn a_filled_order_counts_until_its_fills_were_read() {
         use OrderStatus as S;
         let facts = [intent(1, 10), outcome(1, S::Filled)];
-        assert_eq!(after(&facts), (S::PartiallyFilled, false));
+        assert_eq!(after(&facts), (S::Filled, false));
+        let facts = [&facts[..], &[fill("a", Some(1), 10)]].concat();
+        assert_eq!(after(&facts), (S::Filled, true));
     }
 
     #[test]
