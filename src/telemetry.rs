@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::settings::{Log, LogFormat, LogLevel};
 
@@ -25,7 +25,7 @@ pub fn start(log: &Log, louder: i8) {
     let at = usize::try_from(set.saturating_add(louder).clamp(0, 4)).unwrap_or(2);
     let level = levels.get(at).copied().unwrap_or(LevelFilter::INFO);
     let lines = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_env_filter(filter(level))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // A second start in one process (tests, embedders) keeps the first one's log.
@@ -33,4 +33,13 @@ pub fn start(log: &Log, louder: i8) {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+}
+
+/// This program's lines from `level` on; of the HTTP library only what is worth a look, unless
+/// everything is asked for.
+fn filter(level: LevelFilter) -> EnvFilter {
+    if level >= LevelFilter::DEBUG {
+        return EnvFilter::new(level.to_string());
+    }
+    EnvFilter::new(format!("{level},actix_server=warn,actix_web=warn"))
 }

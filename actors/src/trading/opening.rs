@@ -53,14 +53,11 @@ async fn read_all(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpene
         read_reference(floor, symbol).await?;
     }
     floor.door.open();
-    let halted = floor.latch.state().halted;
-    tracing::info!(
-        halted,
-        pending,
-        in_doubt,
-        markets = markets.len(),
-        "the venue was read: trading is open unless it is halted"
-    );
+    let what = match floor.latch.state().halted {
+        true => "the venue was read; trading stays halted",
+        false => "trading is open",
+    };
+    tracing::info!(pending, in_doubt, markets = markets.len(), "{what}");
     Ok(())
 }
 

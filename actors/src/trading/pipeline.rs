@@ -23,7 +23,7 @@ use crate::ports::venue::{OrderAnswer, OrderLane, Signed, Verdict};
 /// How long a client order id stays bound (G): a day.
 pub const IDENTITY_HELD_MS: u64 = 24 * 3_600 * 1_000;
 /// Repeats of one id that are looked at again after their first ended without binding it.
-const REPEATS_MAX: usize = 16;
+const REPEATS_MAX: usize = 1_024;
 
 /// What became of an order that was placed, or of one that was placed before under the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,7 +198,12 @@ impl Lane {
     async fn identify(&self, id: &Identity, content: &str) -> Result<Identified, Refusal> {
         for _ in 0..REPEATS_MAX {
             match self.floor.in_flight.begin(id) {
-                Begun::Repeat(first) => identity::over(first).await,
+                Begun::Repeat(first) => {
+                    identity::over(first).await;
+                    if let Some(placed) = self.bound(id, content)? {
+                        return Ok(Identified::Bound(Box::new(placed)));
+                    }
+                }
                 Begun::First(first) => {
                     return Ok(match self.bound(id, content)? {
                         Some(placed) => Identified::Bound(Box::new(placed)),
