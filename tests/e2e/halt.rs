@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -13,6 +14,9 @@ use serde_json::{Value, json};
 use super::daemon::{Daemon, filling, resting};
 use super::http::Reply;
 use super::until::until;
+
+/// Longer than the beat allows (5 s).
+const STANDSTILL: Duration = Duration::from_secs(6);
 
 /// Senders that post orders for as long as a test needs them.
 #[derive(Default)]
@@ -298,4 +302,19 @@ fn a_halt_without_a_running_service_is_found_at_the_start() {
         .order(&filling("no"))
         .expect_error(503, "TRADING_HALTED");
     assert!(daemon.venue().accepted().is_empty());
+}
+
+/// K13: a process that stood still must not go on as if nothing had happened.
+#[test]
+fn a_process_that_stood_still_wakes_up_halted_and_sends_nothing() {
+    let daemon = Daemon::spawn();
+    let bot = daemon.caller("system");
+    bot.order(&resting("before")).expect(201);
+    daemon.signal(Signal::STOP);
+    thread::sleep(STANDSTILL);
+    daemon.signal(Signal::CONT);
+    daemon.until_halted();
+    let refused = bot.order(&resting("after"));
+    refused.expect_error(503, "TRADING_HALTED");
+    assert_eq!(daemon.venue().accepted().len(), 1);
 }

@@ -24,7 +24,7 @@ use flashguard_actors::emergency::halt::{HaltOrder, Trigger};
 use flashguard_actors::emergency::lift::{LiftRefused, LiftRequest};
 use flashguard_actors::emergency::messages::Lift;
 use flashguard_actors::emergency::procedure::{HaltReport, Outcome, Step};
-use flashguard_actors::supervision::ActorName;
+use flashguard_actors::supervision::{ActorName, StartError};
 use flashguard_actors::trading::door::Closed;
 use flashguard_actors::trading::messages::{TradingHalted, TradingLifted};
 use flashguard_actors::trading::pipeline::{Placed, Refusal};
@@ -353,5 +353,74 @@ async fn an_actor_that_never_answers_is_named_and_delays_no_other_step() {
         assert_eq!(outcome(&report, step), Outcome::Done, "{report:?}");
     }
     release.store(true, Ordering::Release);
+    app.stop().await;
+}
+
+/// J3: a journal whose file was taken away is dead at the next commit, and that halts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_was_taken_away_halts_and_nothing_is_signed() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("data");
+    let keys = initialise(&path);
+    let app = open(&path).await;
+    let bot = caller(&app, &keys.system);
+    until("trading is open", || {
+        app.handle().status().state == TradingState::Active
+    })
+    .await;
+    std::fs::remove_file(path.join("journal.db")).unwrap();
+    let refused = place(&app, &bot, order(Side::Buy, "0.2510", 100, "a")).await;
+    assert!(
+        matches!(
+            refused,
+            Err(Refusal::JournalUnavailable | Refusal::Closed(Closed::Halted { .. }))
+        ),
+        "{refused:?}"
+    );
+    until("trading is halted", || {
+        app.handle().status().state == TradingState::Halted
+    })
+    .await;
+    until("the sentinel says so", || path.join("halt").exists()).await;
+    let report = app.handle().emergency().report().unwrap();
+    assert_eq!(
+        outcome(&report, Step::Record),
+        Outcome::Failed,
+        "{report:?}"
+    );
+    assert_eq!(position(&app), Decimal::ZERO);
+    app.stop().await;
+}
+
+/// K15: an actor that cannot be made again past the bound halts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_that_fails_past_the_bound_halts_and_the_cancels_still_run() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("data");
+    let keys = initialise(&path);
+    let app = open(&path).await;
+    let bot = caller(&app, &keys.system);
+    until("trading is open", || {
+        app.handle().status().state == TradingState::Active
+    })
+    .await;
+    let resting = order(Side::Buy, "0.2450", 100, "r");
+    place(&app, &bot, resting).await.unwrap();
+    let name = ActorName::new("broken").unwrap();
+    let broken = app
+        .handle()
+        .register::<Stuck, _>(name, |_| Err(StartError::new("never")))
+        .await;
+    assert!(broken.is_ok());
+    until("trading is halted", || {
+        app.handle().status().state == TradingState::Halted
+    })
+    .await;
+    until("the cancel is confirmed", || {
+        app.handle().emergency().report().unwrap().confirmed
+    })
+    .await;
+    let report = app.handle().emergency().report().unwrap();
+    assert_eq!(report.orders_cancelled, 1, "{report:?}");
     app.stop().await;
 }
