@@ -118,7 +118,13 @@ pub async fn settle(floor: &Floor) -> Result<Vec<VenueOrder>, VenueError> {
     if ended.is_empty() {
         return Ok(resting);
     }
+    // Most of them ended by being filled: their fills settle them, and nothing need be asked.
+    read_fills(floor).await?;
+    let is_settled = |id| floor.order(&id).is_none_or(|state| state.settled);
     for state in &ended {
+        if is_settled(state.order.order_id) {
+            continue;
+        }
         let Some(order) = floor.desk.order(state.order.order_id).await? else {
             tracing::error!(order.id = %state.order.order_id, "the venue forgot an order it had");
             continue;

@@ -87,13 +87,9 @@ impl MemoryVenue {
                 let since = since
                     .and_then(|cursor| cursor.parse::<u64>().ok())
                     .unwrap_or(0);
-                let behind = kept.fills.iter().filter(|(seq, _)| *seq > since);
-                Reply::Fills(
-                    behind
-                        .take(FILLS_PAGE_MAX)
-                        .map(|(_, fill)| fill.clone())
-                        .collect(),
-                )
+                let from = kept.fills.partition_point(|(seq, _)| *seq <= since);
+                let behind = kept.fills.range(from..).take(FILLS_PAGE_MAX);
+                Reply::Fills(behind.map(|(_, fill)| fill.clone()).collect())
             }
             Query::Markets => Reply::Markets(
                 self.books
