@@ -132,6 +132,11 @@ async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
     panic!("not reached: {what}");
 }
 
+async fn until_state(app: &Application, state: TradingState) {
+    let what = format!("trading is {}", state.as_str());
+    until(&what, || app.handle().status().state == state).await;
+}
+
 async fn place(app: &Application, bot: &Caller, request: OrderRequest) -> Result<Placed, Refusal> {
     app.handle().place(bot, request).await.unwrap()
 }
@@ -168,10 +173,7 @@ async fn an_order_travels_fills_is_replayed_and_survives_a_restart() {
     let keys = initialise(&path);
     let app = open(&path).await;
     let bot = caller(&app, &keys.system);
-    until("trading is open", || {
-        app.handle().status().state == TradingState::Active
-    })
-    .await;
+    until_state(&app, TradingState::Active).await;
 
     let placed = place(&app, &bot, order(Side::Buy, "0.2510", 100, "a"))
         .await
@@ -195,10 +197,7 @@ async fn an_order_travels_fills_is_replayed_and_survives_a_restart() {
 
     app.stop().await;
     let app = open(&path).await;
-    until("trading is open again", || {
-        app.handle().status().state == TradingState::Active
-    })
-    .await;
+    until_state(&app, TradingState::Active).await;
     assert_eq!(position(&app), Decimal::from(100));
     let after = place(&app, &bot, order(Side::Buy, "0.2510", 100, "a"))
         .await
@@ -214,10 +213,7 @@ async fn a_halt_stops_cancels_and_holds_over_a_restart_until_two_people_lift_it(
     let keys = initialise(&path);
     let app = open(&path).await;
     let bot = caller(&app, &keys.system);
-    until("trading is open", || {
-        app.handle().status().state == TradingState::Active
-    })
-    .await;
+    until_state(&app, TradingState::Active).await;
     for n in 0..5 {
         let resting = order(Side::Buy, "0.2450", 100, &format!("r{n}"));
         assert_eq!(
@@ -322,10 +318,7 @@ async fn an_actor_that_never_answers_is_named_and_delays_no_other_step() {
         .await
         .unwrap();
     stuck.up(0, Duration::from_secs(10)).await.unwrap();
-    until("trading is open", || {
-        app.handle().status().state == TradingState::Active
-    })
-    .await;
+    until_state(&app, TradingState::Active).await;
     let resting = order(Side::Buy, "0.2450", 100, "r");
     place(&app, &bot, resting).await.unwrap();
 
@@ -364,10 +357,7 @@ async fn a_journal_that_was_taken_away_halts_and_nothing_is_signed() {
     let keys = initialise(&path);
     let app = open(&path).await;
     let bot = caller(&app, &keys.system);
-    until("trading is open", || {
-        app.handle().status().state == TradingState::Active
-    })
-    .await;
+    until_state(&app, TradingState::Active).await;
     std::fs::remove_file(path.join("journal.db")).unwrap();
     let refused = place(&app, &bot, order(Side::Buy, "0.2510", 100, "a")).await;
     assert!(
@@ -377,10 +367,7 @@ async fn a_journal_that_was_taken_away_halts_and_nothing_is_signed() {
         ),
         "{refused:?}"
     );
-    until("trading is halted", || {
-        app.handle().status().state == TradingState::Halted
-    })
-    .await;
+    until_state(&app, TradingState::Halted).await;
     until("the sentinel says so", || path.join("halt").exists()).await;
     let report = app.handle().emergency().report().unwrap();
     assert_eq!(
@@ -400,10 +387,7 @@ async fn an_actor_that_fails_past_the_bound_halts_and_the_cancels_still_run() {
     let keys = initialise(&path);
     let app = open(&path).await;
     let bot = caller(&app, &keys.system);
-    until("trading is open", || {
-        app.handle().status().state == TradingState::Active
-    })
-    .await;
+    until_state(&app, TradingState::Active).await;
     let resting = order(Side::Buy, "0.2450", 100, "r");
     place(&app, &bot, resting).await.unwrap();
     let name = ActorName::new("broken").unwrap();
@@ -412,10 +396,7 @@ async fn an_actor_that_fails_past_the_bound_halts_and_the_cancels_still_run() {
         .register::<Stuck, _>(name, |_| Err(StartError::new("never")))
         .await;
     assert!(broken.is_ok());
-    until("trading is halted", || {
-        app.handle().status().state == TradingState::Halted
-    })
-    .await;
+    until_state(&app, TradingState::Halted).await;
     until("the cancel is confirmed", || {
         app.handle().emergency().report().unwrap().confirmed
     })
