@@ -24,3 +24,5 @@ pub mod orders;
 pub mod pipeline;
 pub mod positions;
 pub mod settle;
+#[cfg(test)]
+mod testing;

@@ -320,18 +320,5 @@ async fn record(floor: &Floor, entry: Entry) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_absent_order_is_given_up_only_at_the_second_look_after_it_could_be_accepted() {
-        let last = 1_000 + VENUE_CLOCK_OFFSET_MAX_MS + VENUE_LISTING_LAG_MAX_MS;
-        let at = |ms| UnixMicros(ms * 1_000);
-        assert_eq!(verdict(None, false, 1_000, at(last + 1)), None);
-        assert_eq!(verdict(None, true, 1_000, at(last)), None);
-        assert_eq!(
-            verdict(None, true, 1_000, at(last + 1)),
-            Some(OrderStatus::NotPlaced)
-        );
-    }
-}
+#[path = "settle_tests.rs"]
+mod tests;
