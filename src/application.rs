@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use flashguard_actors::auth::{Access, AuthActor, AuthMeans};
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy};
+use flashguard_actors::domain::identity::Principal;
 use flashguard_actors::domain::market::{Market, Symbol};
 use flashguard_actors::gate::Limits;
 use flashguard_actors::journal::actor::JournalActor;
@@ -19,8 +20,9 @@ use flashguard_actors::journal::record::{Entry, Fact};
 use flashguard_actors::journal::writer::WriterSettings;
 use flashguard_actors::journal::{AppendError, Journal};
 use flashguard_actors::key_manager::{
-    HotKeys, KeyError, KeyManager, KeyManagerActor, KeyMeans, MasterKey, ServiceKeyError, Vault,
-    open_journal_signer, open_token_key, open_venue_credential, open_verifiers,
+    HotKeys, Imported, KeyError, KeyManager, KeyManagerActor, KeyMeans, KeysFold, MasterKey,
+    ServiceKeyError, Vault, import_once, open_journal_signer, open_token_key,
+    open_venue_credential, open_verifiers,
 };
 use flashguard_actors::ports::journal::{JournalReader, JournalReaders, StoreError};
 use flashguard_actors::ports::key_store::KeyStoreError;
@@ -36,6 +38,7 @@ use rust_decimal::Decimal;
 use zeroize::Zeroizing;
 
 use crate::control::{DataDirectory, Lock};
+use crate::seed_variables::{Notice, SeedVariables};
 use crate::settings::{Adapter, OnStop, Settings};
 use crate::stores::keys::FileKeyStore;
 use crate::stores::master_key::{self, MasterKeyError};
@@ -71,6 +74,8 @@ pub struct Options {
     pub lock: Lock,
     /// All settings, valid.
     pub settings: Settings,
+    /// Keys from outside: each is taken in once, when the journal knows no version of its name.
+    pub seeds: SeedVariables,
     /// Time.
     pub clock: SharedClock,
     /// Randomness.
@@ -169,6 +174,7 @@ impl Application {
             directory,
             lock,
             settings,
+            seeds,
             clock,
             entropy,
         } = options;
@@ -184,6 +190,7 @@ impl Application {
         let decision = decide(&state.halts, &sentinel.look());
         let beat = Beat::new(Duration::from_millis(BEAT_LIMIT_MS));
         let latch = Arc::new(Latch::new(decision.latch, beat));
+        take_in_seeds(&seeds, &vault, &mut state.keys, &journal)?;
         let hot = HotKeys::open(&vault, &state.keys)?;
         let keys = KeyManager::new(hot, settings.venue.chain_id, entropy.clone());
         let keys = Arc::new(keys);
@@ -375,6 +382,41 @@ fn open_journal(
     let hooks = alarm.hooks();
     let (journal, _) = Journal::open(store, signer, clock.clone(), entropy.clone(), writer, hooks)?;
     Ok(journal)
+}
+
+/// Takes in the keys from outside that the journal has no version of; tells of those that differ from
+/// the one in use, and uses none of them.
+fn take_in_seeds(
+    seeds: &SeedVariables,
+    vault: &Vault,
+    keys: &mut KeysFold,
+    journal: &Journal,
+) -> Result<(), OpenError> {
+    let Imported { sealed, differing } = import_once(vault, keys, &seeds.seeds)?;
+    for key in differing {
+        let variables = seeds.variables_of(key).to_owned();
+        let notice = Notice::Differs { variables, key };
+        tracing::warn!("{notice}: {}", notice.mend());
+    }
+    let by = Principal::local(rustix::process::geteuid().as_raw());
+    for sealed in sealed {
+        // SAFETY-ORDER: the file is durable and proved; now its records, then it is used.
+        for fact in sealed.facts() {
+            let entry = Entry::of("key_manager", fact.clone()).by(by.clone());
+            let written = journal.append(entry);
+            let committed = written
+                .wait(Duration::from_millis(FIRST_RECORD_WAIT_MAX_MS))
+                .ok_or(OpenError::TooSlow)??;
+            keys.take_in(&fact, committed.time());
+        }
+        tracing::info!(
+            key.name = %sealed.name,
+            key.version = sealed.version,
+            key.fingerprint = sealed.fingerprint,
+            "a key from the seed's variables was taken in"
+        );
+    }
+    Ok(())
 }
 
 /// The first records of this process; a journal that does not take them refuses to start.

@@ -22,6 +22,7 @@ use crate::administration::{Administration, AdministrationError};
 use crate::application::{Application, OpenError, Options};
 use crate::control::service::ServiceControl;
 use crate::control::{ControlSocket, DataDirectory, Lock, RunFile};
+use crate::seed_variables::SeedVariables;
 use crate::settings::Settings;
 use crate::web::{Listener, RequestRate, Server, Shared};
 
@@ -33,6 +34,8 @@ pub struct ServeOptions {
     pub lock: Lock,
     /// All settings, valid.
     pub settings: Settings,
+    /// Keys from outside, to be taken in once.
+    pub seeds: SeedVariables,
     /// Time.
     pub clock: SharedClock,
     /// Randomness.
@@ -105,6 +108,7 @@ pub fn serve(options: ServeOptions, ready: impl FnOnce(&Ready)) -> Result<StopRe
         directory,
         lock,
         settings,
+        seeds,
         clock,
         entropy,
     } = options;
@@ -112,6 +116,7 @@ pub fn serve(options: ServeOptions, ready: impl FnOnce(&Ready)) -> Result<StopRe
         directory,
         lock,
         settings,
+        seeds,
         clock,
         entropy,
     }))?;

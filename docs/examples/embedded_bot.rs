@@ -70,6 +70,7 @@ async fn main() -> anyhow::Result<()> {
         directory,
         lock,
         settings,
+        seeds: Default::default(),
         clock: clock.clone(),
         entropy,
     };

@@ -1,5 +1,7 @@
 //! `doctor`: every component on one line, and how to mend what is wrong.
 
+mod keys;
+
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use super::output::Tone;
 use crate::control::{
     ControlClient, DataDirectory, DialError, Lock, LockError, Reply, Request, RunFile,
 };
+use crate::seed_variables::notices;
 
 #[derive(Debug, Args)]
 pub struct Arguments {}
@@ -25,20 +28,6 @@ const MEMLOCK_BYTES_MIN: u64 = 8 * 1024 * 1024;
 
 /// Open files below which connections may run out.
 const FILES_MIN: u64 = 4_096;
-
-/// The seed's secrets in plain variables: they work, and their `_FILE` forms are better.
-const PLAIN_SECRETS: [&str; 10] = [
-    "CAMBRIAN_API_KEY",
-    "CAMBRIAN_SECRET_KEY",
-    "SEI_PRIVATE_KEY",
-    "MASTER_ENCRYPTION_KEY",
-    "JWT_SECRET_KEY",
-    "ADMIN_API_KEY",
-    "READONLY_API_KEY",
-    "GRAFANA_API_KEY_ENCRYPTED",
-    "TWITTER_TOKEN_ENCRYPTED",
-    "INFLUXDB_TOKEN_ENCRYPTED",
-];
 
 struct Finding {
     what: &'static str,
@@ -95,6 +84,7 @@ pub fn run(context: &Context, _: &Arguments) -> Result<Exit, Failure> {
         Ok(directory) => {
             findings.extend(permissions(&directory));
             findings.extend(space(context, &directory));
+            findings.extend(keys::look(&directory));
             findings.extend(service(&directory));
         }
         Err(error) => findings.push(Finding::bad(
@@ -109,7 +99,7 @@ pub fn run(context: &Context, _: &Arguments) -> Result<Exit, Failure> {
         )),
     }
     findings.extend(limits());
-    findings.extend(plain_secrets());
+    findings.extend(variables());
     tell(context, &findings);
     Ok(findings
         .iter()
@@ -344,16 +334,10 @@ fn limits() -> Vec<Finding> {
     ]
 }
 
-fn plain_secrets() -> Vec<Finding> {
-    PLAIN_SECRETS
+/// What is to be told of the seed's variables.
+fn variables() -> Vec<Finding> {
+    notices(|name| std::env::var_os(name))
         .into_iter()
-        .filter(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-        .map(|name| {
-            Finding::warn(
-                "environment",
-                format!("{name} is a secret in a plain variable"),
-                format!("put it into a file and name that in {name}_FILE"),
-            )
-        })
+        .map(|notice| Finding::warn("environment", notice.to_string(), notice.mend()))
         .collect()
 }

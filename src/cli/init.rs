@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, SystemClock, SystemEntropy};
 use flashguard_actors::domain::identity::Owner;
+use flashguard_actors::key_manager::Seeds;
 use serde_json::{Map, Value};
 
 use super::context::Context;
@@ -30,7 +31,12 @@ pub(super) fn owner(text: &str) -> Result<Owner, String> {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let directory = make_directory(context.data_path()).map_err(|error| failed(&error))?;
     let lock = take_lock(&directory)?;
-    let keys = make(context, &directory, &lock, arguments.owners.clone())?;
+    let seeds = seed_variables()?.seeds;
+    for notice in seed_variables::notices(|name| std::env::var_os(name)) {
+        let note = format!("{notice}: {}", notice.mend());
+        context.output.note(&note);
+    }
+    let keys = make(context, &directory, &lock, arguments.owners.clone(), seeds)?;
     context.output.result(&as_json(&keys), |page| {
         page.toned(
             Tone::Good,
@@ -52,21 +58,15 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Initialises `directory` for `owners` with what the seed's variables hold.
+/// Initialises `directory` for `owners` with keys from outside.
 pub(super) fn make(
     context: &Context,
     directory: &DataDirectory,
     lock: &Lock,
     owners: Vec<Owner>,
+    seeds: Seeds,
 ) -> Result<InitKeys, Failure> {
     let (clock, entropy) = system();
-    let SeedVariables { seeds, in_the_open } =
-        seed_variables::read(|name| std::env::var_os(name), &*entropy)
-            .map_err(|error| Failure::new(Exit::Usage, "SEED_VARIABLE", error.to_string()))?;
-    for name in in_the_open {
-        let note = format!("{name} is a secret in a plain variable; {name}_FILE is safer");
-        context.output.note(&note);
-    }
     let profile = context.globals.profile;
     let request = InitRequest {
         profile,
@@ -75,6 +75,14 @@ pub(super) fn make(
         seeds,
     };
     init(directory, lock, &request, &clock, &entropy).map_err(|error| failed(&error))
+}
+
+/// What the seed's variables hold.
+pub(super) fn seed_variables() -> Result<SeedVariables, Failure> {
+    let (_, entropy) = system();
+    seed_variables::read(|name| std::env::var_os(name), &*entropy).map_err(|error| {
+        Failure::new(Exit::Usage, "SEED_VARIABLE", chain(&error)).next("mend it, or take it away")
+    })
 }
 
 /// The lock of a data directory; refused, exit 3 with the pid of whoever has it.

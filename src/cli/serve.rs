@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
-use flashguard_actors::key_manager::KeyError;
+use flashguard_actors::key_manager::{KeyError, Seeds};
 use flashguard_actors::ports::journal::StoreError;
 use serde_json::json;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::init::{as_json, chain, make, system, take_lock};
+use super::init::{as_json, chain, make, seed_variables, system, take_lock};
 use super::output::Tone;
 use crate::application::OpenError;
 use crate::control::DataDirectory;
 use crate::init::{Standing, make_directory, standing};
+use crate::seed_variables::notices;
 use crate::settings::{Profile, Settings};
 use crate::startup::{Ready, ServeError, ServeOptions, serve};
 use crate::telemetry;
@@ -43,14 +44,20 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     );
     let directory = directory(context, &settings)?;
     let lock = take_lock(&directory)?;
+    let mut seeds = seed_variables()?;
+    for notice in notices(|name| std::env::var_os(name)) {
+        tracing::warn!("{notice}: {}", notice.mend());
+    }
     if standing(&directory) != Standing::Taken {
-        initialise(context, &directory, &lock)?;
+        let seeds = std::mem::take(&mut seeds).seeds;
+        initialise(context, &directory, &lock, seeds)?;
     }
     let (clock, entropy) = system();
     let options = ServeOptions {
         directory: Arc::new(directory),
         lock,
         settings,
+        seeds,
         clock,
         entropy,
     };
@@ -87,8 +94,9 @@ fn initialise(
     context: &Context,
     directory: &DataDirectory,
     lock: &crate::control::Lock,
+    seeds: Seeds,
 ) -> Result<(), Failure> {
-    let keys = make(context, directory, lock, Vec::new())?;
+    let keys = make(context, directory, lock, Vec::new(), seeds)?;
     let value = as_json(&keys);
     if std::io::stdout().is_terminal() && !context.globals.json {
         context.output.result(&value, |page| {

@@ -128,6 +128,7 @@ impl Running {
             directory,
             lock,
             settings,
+            seeds: Default::default(),
             clock,
             entropy,
         };

@@ -101,6 +101,11 @@ impl Daemon {
             .push((format!("FLASHGUARD__{name}"), value.to_owned()));
     }
 
+    /// Sets a variable of the environment that is no setting, for the next start and the next verb.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")

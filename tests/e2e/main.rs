@@ -23,4 +23,5 @@ mod halt;
 mod lift;
 mod order;
 mod restart;
+mod seed;
 mod venue_sim;

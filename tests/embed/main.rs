@@ -15,6 +15,7 @@ use actix::{Actor, Context, Handler};
 use flashguard::application::{Application, Options};
 use flashguard::control::{DataDirectory, Lock};
 use flashguard::init::{self, InitKeys, InitRequest};
+use flashguard::seed_variables::{self, SeedVariables};
 use flashguard::settings::{Profile, Settings, Sources};
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, SystemClock, SystemEntropy};
 use flashguard_actors::domain::identity::{Caller, Owner, Principal};
@@ -43,10 +44,14 @@ fn entropy() -> SharedEntropy {
 }
 
 fn initialise(path: &Path) -> InitKeys {
+    initialise_for(path, Profile::Development)
+}
+
+fn initialise_for(path: &Path, profile: Profile) -> InitKeys {
     let directory = init::make_directory(path).unwrap();
     let lock = Lock::take(&directory).unwrap();
     let request = InitRequest {
-        profile: Profile::Development,
+        profile,
         owners: ["ann", "bob"]
             .map(|name| Owner::try_from(name.to_owned()).unwrap())
             .to_vec(),
@@ -57,6 +62,10 @@ fn initialise(path: &Path) -> InitKeys {
 }
 
 async fn open(path: &Path) -> Application {
+    open_with(path, SeedVariables::default()).await
+}
+
+async fn open_with(path: &Path, seeds: SeedVariables) -> Application {
     let environment = [
         ("FLASHGUARD__PAPER__VOLATILITY_BPS_PER_S", "0"),
         ("FLASHGUARD__PAPER__DEPTH_PER_LEVEL", "0"),
@@ -75,6 +84,7 @@ async fn open(path: &Path) -> Application {
         directory,
         lock,
         settings,
+        seeds,
         clock: clock(),
         entropy: entropy(),
     };
@@ -404,4 +414,45 @@ async fn an_actor_that_fails_past_the_bound_halts_and_the_cancels_still_run() {
     let report = app.handle().emergency().report().unwrap();
     assert_eq!(report.orders_cancelled, 1, "{report:?}");
     app.stop().await;
+}
+
+/// The seed's variables for the venue.
+fn venue_variables(api_key: &str, secret: &str) -> SeedVariables {
+    let lookup = |name: &str| match name {
+        "CAMBRIAN_API_KEY" => Some(api_key.into()),
+        "CAMBRIAN_SECRET_KEY" => Some(secret.into()),
+        _ => None,
+    };
+    let read = seed_variables::read(lookup, &SystemEntropy);
+    read.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[tokio::test]
+async fn a_seed_variable_is_taken_in_by_the_first_start_that_needs_it_and_never_again() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("data");
+    // Production makes no venue credential.
+    initialise_for(&path, Profile::Production);
+    let versions = || {
+        let held = std::fs::read_dir(path.join("keys/venue"));
+        held.map_or(0, Iterator::count)
+    };
+    assert_eq!(versions(), 0);
+
+    let in_use = async |seeds| {
+        let app = open_with(&path, seeds).await;
+        let identity = app.handle().floor().keys.identity();
+        app.stop().await;
+        identity.credential_fingerprint.clone()
+    };
+    let first = in_use(venue_variables("key-1", "secret-1")).await;
+    assert_eq!(versions(), 1);
+    let none = in_use(SeedVariables::default()).await;
+    let same = in_use(venue_variables("key-1", "secret-1")).await;
+    let other = in_use(venue_variables("key-2", "secret-2")).await;
+    assert_eq!(
+        [none, same, other],
+        [&first, &first, &first].map(String::clone)
+    );
+    assert_eq!(versions(), 1, "and nothing more was sealed");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::clock::UnixMicros;
 use crate::journal::record::{Fact, Fold, Record};
 use crate::ports::key_store::KeyName;
 
@@ -36,6 +37,25 @@ impl KeysFold {
         self.0.contains_key(name.as_str())
     }
 
+    /// Takes a fact in whose record has this time. Facts that are not about secrets change nothing.
+    pub fn take_in(&mut self, fact: &Fact, time: UnixMicros) {
+        match fact {
+            Fact::KeySealed {
+                name,
+                version,
+                fingerprint,
+            } => {
+                let state = self.0.entry(name.clone()).or_default();
+                state.fingerprints.insert(*version, fingerprint.clone());
+                state.sealed_at_us.insert(*version, time.0);
+            }
+            Fact::KeyCurrent { name, version } => {
+                self.0.entry(name.clone()).or_default().current = Some(*version);
+            }
+            _ => {}
+        }
+    }
+
     /// Every secret, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = (&str, &KeyState)> {
         self.0.iter().map(|(name, state)| (name.as_str(), state))
@@ -46,20 +66,6 @@ impl Fold for KeysFold {
     const VERSION: u32 = 1;
 
     fn apply(&mut self, record: &Record) {
-        match &record.fact {
-            Fact::KeySealed {
-                name,
-                version,
-                fingerprint,
-            } => {
-                let state = self.0.entry(name.clone()).or_default();
-                state.fingerprints.insert(*version, fingerprint.clone());
-                state.sealed_at_us.insert(*version, record.time.0);
-            }
-            Fact::KeyCurrent { name, version } => {
-                self.0.entry(name.clone()).or_default().current = Some(*version);
-            }
-            _ => {}
-        }
+        self.take_in(&record.fact, record.time);
     }
 }

@@ -225,38 +225,43 @@ pub struct Imported {
 ///
 /// [`KeyError`] when the store fails or the version in use does not open.
 pub fn import_once(vault: &Vault, keys: &KeysFold, seeds: &Seeds) -> Result<Imported, KeyError> {
-    let mut imported = Imported::default();
-    if let Some(key) = &seeds.chain {
-        if keys.knows(&sei()) {
-            if !is_in_use(vault, keys, Purpose::ChainKey, &sei(), key.scalar())? {
-                imported.differing.push(HotKeys::CHAIN);
-            }
-        } else {
-            imported.sealed.push(seal_chain_key(vault, key)?);
-        }
+    let differing = differing(vault, keys, seeds)?;
+    let mut sealed = Vec::new();
+    if let Some(key) = seeds.chain.as_ref().filter(|_| !keys.knows(&sei())) {
+        sealed.push(seal_chain_key(vault, key)?);
     }
-    if let Some(credential) = &seeds.venue {
-        let secret = credential.sealed_form();
-        if keys.knows(&venue()) {
-            if !is_in_use(vault, keys, Purpose::VenueCredential, &venue(), secret)? {
-                imported.differing.push(HotKeys::VENUE);
-            }
-        } else {
-            imported
-                .sealed
-                .push(seal_venue_credential(vault, credential)?);
-        }
+    if let Some(credential) = seeds.venue.as_ref().filter(|_| !keys.knows(&venue())) {
+        sealed.push(seal_venue_credential(vault, credential)?);
     }
-    Ok(imported)
+    Ok(Imported { sealed, differing })
 }
 
-fn is_in_use(
+/// Names for which another secret than the seed's is in use. The secrets themselves are compared, in
+/// constant time: the venue credential's fingerprint is that of its public part alone.
+///
+/// # Errors
+///
+/// [`KeyError`] when the version in use does not open.
+pub fn differing(
     vault: &Vault,
     keys: &KeysFold,
-    purpose: Purpose,
-    name: &KeyName,
-    secret: &SecretBytes,
-) -> Result<bool, KeyError> {
-    let (_, in_use) = open_current(vault, keys, purpose, name)?;
-    Ok(in_use.equals(secret.expose()))
+    seeds: &Seeds,
+) -> Result<Vec<&'static str>, KeyError> {
+    let chain = seeds.chain.as_ref().map(ChainKey::scalar);
+    let credential = seeds.venue.as_ref().map(VenueCredential::sealed_form);
+    let mut differing = Vec::new();
+    for (name, purpose, seed) in [
+        (HotKeys::CHAIN, Purpose::ChainKey, chain),
+        (HotKeys::VENUE, Purpose::VenueCredential, credential),
+    ] {
+        let known = known_name(name);
+        let Some(seed) = seed.filter(|_| keys.knows(&known)) else {
+            continue;
+        };
+        let (_, in_use) = open_current(vault, keys, purpose, &known)?;
+        if !in_use.equals(seed.expose()) {
+            differing.push(name);
+        }
+    }
+    Ok(differing)
 }

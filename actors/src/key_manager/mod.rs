@@ -35,7 +35,7 @@ pub use describe::{KeyDescription, describe};
 pub use envelope::{MasterKey, NotAMasterKey, OpenError, Purpose, SealError};
 pub use fold::{KeyState, KeysFold};
 pub use hot_keys::{
-    HotKeys, Identity, Imported, KeyError, Seeds, import_once, open_venue_credential,
+    HotKeys, Identity, Imported, KeyError, Seeds, differing, import_once, open_venue_credential,
     seal_chain_key, seal_venue_credential,
 };
 #[cfg(feature = "runtime")]
