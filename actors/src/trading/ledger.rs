@@ -1,6 +1,6 @@
 //! Orders, exposure and fills as one fold of the journal: what trading starts from.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::gate::{Exposure, Holder};
 use crate::journal::record::{Fact, Fold, Record};
 
 /// Fill ids remembered beyond the venue's cursor, against a venue that sends one again.
-const FILL_IDS_KEPT_MAX: usize = 8_192;
+const FILL_IDS_KEPT_MAX: usize = 4_096;
 
 /// Everything that trading must know after a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Ledger {
 }
 
 impl Fold for Ledger {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, record: &Record) {
         let Record {
@@ -82,10 +82,30 @@ pub fn apply_to_exposure(exposure: &mut Exposure, fact: &Fact) {
 
 /// Which fills were counted, and where reading goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredFills")]
 pub struct Fills {
     cursor: Option<String>,
     recent: VecDeque<String>,
-    known: BTreeSet<String>,
+    #[serde(skip)]
+    known: HashSet<String>,
+}
+
+/// As they are stored: each id once.
+#[derive(Deserialize)]
+struct StoredFills {
+    cursor: Option<String>,
+    recent: VecDeque<String>,
+}
+
+impl From<StoredFills> for Fills {
+    fn from(StoredFills { cursor, recent }: StoredFills) -> Self {
+        let known = recent.iter().cloned().collect();
+        Self {
+            cursor,
+            recent,
+            known,
+        }
+    }
 }
 
 impl Fills {

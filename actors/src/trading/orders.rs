@@ -3,7 +3,7 @@
 //! Pure: the same function takes a fact in when it happens and when the journal is read again, so
 //! that both give the same book. A terminal status stays; a stale fact never wins.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::journal::record::{Fact, SignatureFact};
 use crate::ports::views::OrderView;
 
 /// Ended orders kept at hand for retries; older ones are read from the views.
-const ENDED_KEPT_MAX: usize = 16_384;
+const ENDED_KEPT_MAX: usize = 8_192;
 
 /// One order, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,11 +114,35 @@ impl From<OrderView> for OrderState {
     }
 }
 
-/// All of them.
+/// All of them. Stored are only those that still count: an order that ended is in the views before
+/// a snapshot is taken, and most of a long journal's orders ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Orders {
-    known: BTreeMap<OrderId, OrderState>,
-    ended: VecDeque<OrderId>,
+    open: BTreeMap<OrderId, OrderState>,
+    #[serde(skip)]
+    ended: Ended,
+}
+
+/// The last orders that ended, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Ended {
+    by_id: HashMap<OrderId, OrderState>,
+    in_order: VecDeque<OrderId>,
+}
+
+impl Ended {
+    fn keep(&mut self, state: OrderState) {
+        let id = state.order.order_id;
+        if self.by_id.insert(id, state).is_none() {
+            self.in_order.push_back(id);
+        }
+        while self.in_order.len() > ENDED_KEPT_MAX {
+            if let Some(oldest) = self.in_order.pop_front() {
+                self.by_id.remove(&oldest);
+            }
+        }
+    }
 }
 
 impl Orders {
@@ -153,7 +177,9 @@ impl Orders {
                     why: None,
                     settled: false,
                 };
-                self.known.entry(order.order_id).or_insert(state);
+                if !self.ended.by_id.contains_key(&order.order_id) {
+                    self.open.entry(order.order_id).or_insert(state);
+                }
             }
             Fact::OrderOutcome {
                 order_id,
@@ -204,31 +230,29 @@ impl Orders {
     }
 
     fn change(&mut self, order_id: &OrderId, change: impl FnOnce(&mut OrderState)) {
-        let Some(state) = self.known.get_mut(order_id) else {
+        if let Some(ended) = self.ended.by_id.get_mut(order_id) {
+            return change(ended);
+        }
+        let Some(state) = self.open.get_mut(order_id) else {
             return;
         };
-        let before = state.settled;
         change(state);
-        if state.settled && !before {
-            self.ended.push_back(*order_id);
-            while self.ended.len() > ENDED_KEPT_MAX {
-                if let Some(oldest) = self.ended.pop_front() {
-                    self.known.remove(&oldest);
-                }
-            }
+        if state.settled
+            && let Some(ended) = self.open.remove(order_id)
+        {
+            self.ended.keep(ended);
         }
     }
 
     /// One order, when it is open, in doubt or lately ended.
     pub fn find(&self, order_id: &OrderId) -> Option<&OrderState> {
-        self.known.get(order_id)
+        let open = self.open.get(order_id);
+        open.or_else(|| self.ended.by_id.get(order_id))
     }
 
     /// Orders that still count against the limits, oldest first.
     pub fn unsettled(&self) -> Vec<&OrderState> {
-        let mut open: Vec<_> = self.known.values().filter(|state| !state.settled).collect();
-        open.sort_by_key(|state| state.order.order_id);
-        open
+        self.open.values().collect()
     }
 
     /// Orders on their way or in doubt.
@@ -236,13 +260,14 @@ impl Orders {
         let unknown = |state: &&OrderState| {
             matches!(state.status, OrderStatus::Pending | OrderStatus::InDoubt)
         };
-        self.known.values().filter(unknown).count()
+        self.open.values().filter(unknown).count()
     }
 
     /// The order that the venue knows under this id, among those at hand.
     pub fn by_venue_id(&self, id: &VenueOrderId) -> Option<&OrderState> {
-        self.known
-            .values()
+        let at_hand = self.open.values().chain(self.ended.by_id.values());
+        at_hand
+            .into_iter()
             .find(|state| state.venue_order_id.as_ref() == Some(id))
     }
 }
@@ -365,7 +390,29 @@ pub(super) mod tests {
             orders.apply(&intent(n, 1), 0, UnixMicros(0), None);
             orders.apply(&outcome(n, OrderStatus::Discarded), 0, UnixMicros(0), None);
         }
-        assert_eq!(orders.known.len(), ENDED_KEPT_MAX + 1);
+        assert_eq!(orders.ended.by_id.len(), ENDED_KEPT_MAX);
         assert_eq!(orders.unsettled().len(), 1);
+        assert!(orders.find(&OrderId(uuid::Uuid::from_u128(10))).is_none());
+        assert!(orders.find(&OrderId(uuid::Uuid::from_u128(11))).is_some());
+    }
+
+    #[test]
+    fn an_ended_order_does_not_begin_again_and_is_not_stored() {
+        let mut orders = Orders::default();
+        for fact in [
+            intent(1, 1),
+            outcome(1, OrderStatus::Discarded),
+            intent(1, 1),
+            intent(2, 1),
+        ] {
+            orders.apply(&fact, 0, UnixMicros(0), None);
+        }
+        let stored: Orders = serde_json::from_slice(&serde_json::to_vec(&orders).unwrap()).unwrap();
+        let ids = |orders: &Orders| -> Vec<u128> {
+            let open = orders.unsettled().into_iter();
+            open.map(|state| state.order.order_id.0.as_u128()).collect()
+        };
+        assert_eq!((ids(&orders), ids(&stored)), (vec![2], vec![2]));
+        assert!(stored.ended.by_id.is_empty());
     }
 }

@@ -24,14 +24,14 @@ const BATCH_RECORDS: usize = 2_048;
 /// Least pause between two batches: records of the meantime share a transaction.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
-/// Pauses last so many times the work before them: a tenth of one core at most.
-const PAUSE_PER_WORK: u32 = 9;
+/// Pauses last so many times the work before them: a twentieth of one core at most.
+const PAUSE_PER_WORK: u32 = 19;
 
 /// Longest sleep while nothing happens; only a stop could be noticed later.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
 
 /// A snapshot of each fold is handed over after so many records.
-pub const SNAPSHOT_RECORDS: u64 = 20_000;
+pub const SNAPSHOT_RECORDS: u64 = 5_000;
 
 /// First and longest pause after trouble.
 const TROUBLE_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
