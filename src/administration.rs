@@ -29,6 +29,7 @@ use tokio::runtime::Runtime;
 
 use crate::application::{Application, OpenError, Staff, open_vault, read_state};
 use crate::control::DataDirectory;
+use crate::settings::Settings;
 use crate::stores::sqlite::JOURNAL_FILE;
 use crate::stores::sqlite::journal::{SqliteReader, SqliteStore};
 
@@ -130,10 +131,11 @@ impl Administration {
     /// [`AdministrationError`] when it cannot be opened.
     pub fn of_store(
         directory: &DataDirectory,
+        settings: &Settings,
         clock: &SharedClock,
         entropy: &SharedEntropy,
     ) -> Result<Self, AdministrationError> {
-        let vault = Arc::new(open_vault(directory, entropy)?);
+        let vault = Arc::new(open_vault(directory, settings, entropy)?);
         let path = directory.path().join(JOURNAL_FILE);
         let state = Box::new(read_state(&path)?);
         let journal = open_journal(&path, &vault, clock, entropy)?;

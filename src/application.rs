@@ -55,8 +55,6 @@ use crate::venues::paper::{
 pub const STATE_FOLD: &str = "system";
 /// The sealed keys' folder.
 const KEYS: &str = "keys";
-/// The master key's file.
-const MASTER_KEY: &str = "master.key";
 /// The views' file.
 const VIEWS_FILE: &str = "views.db";
 /// Longest that the first record is waited for.
@@ -179,7 +177,7 @@ impl Application {
             entropy,
         } = options;
         flashguard_actors::auth::install_provider().map_err(|_| OpenError::Tokens)?;
-        let vault = Arc::new(open_vault(&directory, &entropy)?);
+        let vault = Arc::new(open_vault(&directory, &settings, &entropy)?);
         let path = directory.path().join(JOURNAL_FILE);
         let mut state = read_state(&path)?;
         state.read_reasons(&SqliteReader::open(&path)?)?;
@@ -340,9 +338,15 @@ async fn hire(system: &Handle, keys: KeyMeans, auth: AuthMeans) -> Result<Staff,
 ///
 /// # Errors
 ///
-/// [`OpenError`] when the master key or the store cannot be used.
-pub fn open_vault(directory: &DataDirectory, entropy: &SharedEntropy) -> Result<Vault, OpenError> {
-    let master: MasterKey = master_key::read(&directory.path().join(MASTER_KEY))?;
+/// [`OpenError`] when the master key or the store cannot be used, or production is not to use it
+/// where it lies.
+pub fn open_vault(
+    directory: &DataDirectory,
+    settings: &Settings,
+    entropy: &SharedEntropy,
+) -> Result<Vault, OpenError> {
+    let place = master_key::place(directory.path(), settings)?;
+    let master: MasterKey = master_key::read(&place)?;
     let store = FileKeyStore::open(&directory.path().join(KEYS))?;
     Ok(Vault::new(Arc::new(store), master, entropy.clone()))
 }

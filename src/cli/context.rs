@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::remote::Remote;
 use crate::control::{DataDirectory, RunFile};
-use crate::settings::{BaseUrl, Settings, Sources};
+use crate::settings::{BaseUrl, Profile, Settings, Sources};
 
 /// What every verb starts from.
 pub struct Context {
@@ -54,8 +54,31 @@ impl Context {
         &self,
         options: Vec<(&'static str, &'static str, String)>,
     ) -> Result<Settings, Failure> {
+        self.settings_under(self.globals.profile, options)
+    }
+
+    /// Every setting, for making a data directory: what production refuses of listeners and venue is
+    /// for the start to refuse, and may not be settled yet.
+    ///
+    /// # Errors
+    ///
+    /// Usage, with every mistake.
+    pub fn settings_for_init(&self) -> Result<Settings, Failure> {
+        let profile = self.globals.profile;
+        let settings = self.settings_under(Profile::Development, Vec::new())?;
+        Ok(Settings {
+            profile,
+            ..settings
+        })
+    }
+
+    fn settings_under(
+        &self,
+        profile: Profile,
+        options: Vec<(&'static str, &'static str, String)>,
+    ) -> Result<Settings, Failure> {
         Ok(Settings::load(&Sources {
-            profile: self.globals.profile,
+            profile,
             file: self.globals.config.clone(),
             file_if_present: Some(self.data_path().join("flashguard.toml")),
             environment: std::env::vars_os().collect(),

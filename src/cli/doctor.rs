@@ -84,7 +84,7 @@ pub fn run(context: &Context, _: &Arguments) -> Result<Exit, Failure> {
         Ok(directory) => {
             findings.extend(permissions(&directory));
             findings.extend(space(context, &directory));
-            findings.extend(keys::look(&directory));
+            findings.extend(keys::look(context, &directory));
             findings.extend(service(&directory));
         }
         Err(error) => findings.push(Finding::bad(

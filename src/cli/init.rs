@@ -14,6 +14,8 @@ use super::output::Tone;
 use crate::control::{DataDirectory, Lock, LockError};
 use crate::init::{InitError, InitKeys, InitRequest, init, make_directory};
 use crate::seed_variables::{self, SeedVariables};
+use crate::settings::Settings;
+use crate::stores::master_key;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -36,7 +38,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
         let note = format!("{notice}: {}", notice.mend());
         context.output.note(&note);
     }
-    let keys = make(context, &directory, &lock, arguments.owners.clone(), seeds)?;
+    let settings = context.settings_for_init()?;
+    let owners = arguments.owners.clone();
+    let keys = make(&settings, &directory, &lock, owners, seeds)?;
     context.output.result(&as_json(&keys), |page| {
         page.toned(
             Tone::Good,
@@ -60,18 +64,18 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
 
 /// Initialises `directory` for `owners` with keys from outside.
 pub(super) fn make(
-    context: &Context,
+    settings: &Settings,
     directory: &DataDirectory,
     lock: &Lock,
     owners: Vec<Owner>,
     seeds: Seeds,
 ) -> Result<InitKeys, Failure> {
     let (clock, entropy) = system();
-    let profile = context.globals.profile;
+    let place = master_key::place(directory.path(), settings);
     let request = InitRequest {
-        profile,
+        profile: settings.profile,
         owners,
-        master_key: None,
+        master_key: Some(place.map_err(|error| failed(&error.into()))?),
         seeds,
     };
     init(directory, lock, &request, &clock, &entropy).map_err(|error| failed(&error))
@@ -135,6 +139,11 @@ fn failed(error: &InitError) -> Failure {
             Exit::Usage,
             "OWNERS",
             "flashguard --profile production init --owner NAME --owner NAME",
+        ),
+        InitError::MasterKey(_) => (
+            Exit::Usage,
+            "MASTER_KEY",
+            "look at keys.master_key_file and the file it names",
         ),
         InitError::Directory { .. } => (
             Exit::Usage,

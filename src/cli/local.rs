@@ -43,7 +43,8 @@ pub fn ask(context: &Context, request: &Request) -> Result<Value, Failure> {
             let lock = take_lock(&directory)?;
             let (clock, entropy) = system();
             let by = Principal::local(rustix::process::geteuid().as_raw());
-            let store = Administration::of_store(&directory, &clock, &entropy)
+            let settings = context.settings(Vec::new())?;
+            let store = Administration::of_store(&directory, &settings, &clock, &entropy)
                 .map_err(|error| Failure::from(failure(&error)))?;
             let reply = administer(&store, request.clone(), &by);
             let closed = store.close();

@@ -50,7 +50,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     if standing(&directory) != Standing::Taken {
         let seeds = std::mem::take(&mut seeds).seeds;
-        initialise(context, &directory, &lock, seeds)?;
+        initialise(context, &settings, &directory, &lock, seeds)?;
     }
     let (clock, entropy) = system();
     let options = ServeOptions {
@@ -92,11 +92,12 @@ fn directory(context: &Context, settings: &Settings) -> Result<DataDirectory, Fa
 /// Development on an empty directory: makes everything, and hands out the first API keys once.
 fn initialise(
     context: &Context,
+    settings: &Settings,
     directory: &DataDirectory,
     lock: &crate::control::Lock,
     seeds: Seeds,
 ) -> Result<(), Failure> {
-    let keys = make(context, directory, lock, Vec::new(), seeds)?;
+    let keys = make(settings, directory, lock, Vec::new(), seeds)?;
     let value = as_json(&keys);
     if std::io::stdout().is_terminal() && !context.globals.json {
         context.output.result(&value, |page| {
@@ -169,7 +170,7 @@ fn failed(error: &ServeError) -> Failure {
         ServeError::Open(OpenError::MasterKey(_)) => (
             Exit::Usage,
             "MASTER_KEY",
-            "put the master key back; without it no key can be opened",
+            "put the master key where keys.master_key_file says; without it no key can be opened",
         ),
         ServeError::Open(OpenError::Journal(
             StoreError::Corrupt { .. } | StoreError::Newer { .. },

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::protocol::{Blame, Failure, Progress, Reply, Request};
 use super::socket::Control;
 use crate::administration::{Administration, AdministrationError};
+use crate::application::OpenError;
 use crate::web::{admin, status};
 
 /// Longest reason that is kept, in characters.
@@ -143,6 +144,7 @@ pub fn failure(error: &AdministrationError) -> Failure {
     let (blame, code) = match error {
         E::Issue(IssueError::Unknown { .. }) | E::NoSuchName { .. } => (Blame::Misuse, "NOT_FOUND"),
         E::ChainKey(_) | E::Credential(_) => (Blame::Misuse, "NOT_A_KEY"),
+        E::Open(OpenError::MasterKey(_)) => (Blame::Misuse, "MASTER_KEY"),
         E::TooMany => (Blame::Refused, "TOO_MANY_KEYS"),
         E::Issue(IssueError::NotRecorded(_)) | E::Intake(IntakeError::NotRecorded(_)) => {
             (Blame::Internal, "JOURNAL_UNAVAILABLE")

@@ -15,6 +15,7 @@ mod environment;
 mod file;
 mod gate;
 mod journal;
+mod keys;
 mod log;
 mod mistake;
 mod paper;
@@ -32,12 +33,13 @@ pub use document::{configuration_page, reference_file};
 pub use emergency::Emergency;
 pub use gate::Gate;
 pub use journal::Journal;
+pub use keys::{Keys, MasterKeyInDataDir};
 pub use log::{Log, LogFormat, LogLevel};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use paper::Paper;
 pub use server::{OnStop, PlainHttp, Server};
 pub use table::{Setting, Shape, settings};
-pub use value::BaseUrl;
+pub use value::{AbsolutePath, BaseUrl};
 pub use venue::{Adapter, Venue};
 
 use table::Reader;
@@ -95,6 +97,8 @@ pub struct Settings {
     pub paper: Paper,
     /// Tokens.
     pub auth: Auth,
+    /// The master key.
+    pub keys: Keys,
     /// Halts and lifts.
     pub emergency: Emergency,
     /// The journal.
@@ -131,6 +135,7 @@ impl Settings {
         let venue = Venue::read(reader);
         let paper = Paper::read(reader);
         let auth = Auth::read(reader);
+        let keys = Keys::read(reader);
         let emergency = Emergency::read(reader);
         let journal = Journal::read(reader);
         Some(Self {
@@ -141,6 +146,7 @@ impl Settings {
             venue: venue?,
             paper: paper?,
             auth: auth?,
+            keys: keys?,
             emergency: emergency?,
             journal: journal?,
         })
@@ -155,6 +161,7 @@ impl Settings {
             self.venue.texts(),
             self.paper.texts(),
             self.auth.texts(),
+            self.keys.texts(),
             self.emergency.texts(),
             self.journal.texts(),
         ];

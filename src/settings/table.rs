@@ -78,6 +78,8 @@ pub enum Shape {
     Url,
     /// A file that exists.
     File,
+    /// The absolute path of a file, which may not exist yet.
+    Path,
 }
 
 impl Shape {
@@ -103,6 +105,7 @@ impl Shape {
                     .into()
             }
             Self::File => "the path of an existing file".into(),
+            Self::Path => "an absolute path of a file".into(),
         }
     }
 }
@@ -125,8 +128,8 @@ pub fn settings() -> impl Iterator<Item = &'static Setting> {
 }
 
 /// Every section with what it is about and its settings.
-pub(super) fn sections() -> [(&'static str, &'static [Setting]); 8] {
-    use super::{Auth, Emergency, Gate, Journal, Log, Paper, Server, Venue};
+pub(super) fn sections() -> [(&'static str, &'static [Setting]); 9] {
+    use super::{Auth, Emergency, Gate, Journal, Keys, Log, Paper, Server, Venue};
     [
         (Server::ABOUT, Server::SETTINGS),
         (Log::ABOUT, Log::SETTINGS),
@@ -134,6 +137,7 @@ pub(super) fn sections() -> [(&'static str, &'static [Setting]); 8] {
         (Venue::ABOUT, Venue::SETTINGS),
         (Paper::ABOUT, Paper::SETTINGS),
         (Auth::ABOUT, Auth::SETTINGS),
+        (Keys::ABOUT, Keys::SETTINGS),
         (Emergency::ABOUT, Emergency::SETTINGS),
         (Journal::ABOUT, Journal::SETTINGS),
     ]

@@ -130,6 +130,31 @@ impl FromText for PathBuf {
     }
 }
 
+/// A path that does not depend on where the program was started; nothing need be there yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsolutePath(PathBuf);
+
+impl AsRef<Path> for AbsolutePath {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl FromText for AbsolutePath {
+    fn from_text(text: &str, _: &Shape) -> Result<Self, String> {
+        let path = Path::new(text);
+        if path.is_absolute() && path.file_name().is_some() {
+            Ok(Self(path.to_owned()))
+        } else {
+            Err(format!("{} is not an absolute path of a file", shown(text)))
+        }
+    }
+
+    fn to_text(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
 /// Not set when empty.
 impl<T: FromText> FromText for Option<T> {
     fn from_text(text: &str, shape: &Shape) -> Result<Self, String> {

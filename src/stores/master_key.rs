@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flashguard_actors::domain::secret::{NotASecretText, Redacted};
 use flashguard_actors::key_manager::{MasterKey, NotAMasterKey};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::settings::{MasterKeyInDataDir, Profile, Settings};
 
 /// The file's name in a data directory.
 pub const FILE: &str = "master.key";
@@ -25,6 +27,13 @@ pub enum MasterKeyError {
         /// As it is.
         mode: u32,
     },
+    /// Production, and it lies beside what it protects.
+    #[error(
+        "the master key lies in the data directory, beside what it protects, and production refuses \
+         that: name a file elsewhere in keys.master_key_file, or set keys.master_key_in_data_dir to \
+         accept-beside-the-data"
+    )]
+    BesideTheData,
     /// A directory, a pipe, a device.
     #[error("the master key is not a file")]
     NotAFile,
@@ -46,6 +55,44 @@ pub enum MasterKeyError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Where the master key of `directory` lies or is to lie.
+///
+/// # Errors
+///
+/// [`MasterKeyError::BesideTheData`] where production is not told to accept that.
+pub fn place(directory: &Path, settings: &Settings) -> Result<PathBuf, MasterKeyError> {
+    let keys = &settings.keys;
+    let path = match &keys.master_key_file {
+        Some(file) => file.as_ref().to_owned(),
+        None => directory.join(FILE),
+    };
+    let refuses = settings.profile == Profile::Production
+        && keys.master_key_in_data_dir == MasterKeyInDataDir::Refuse;
+    if refuses && lies_in(directory, &path) {
+        return Err(MasterKeyError::BesideTheData);
+    }
+    Ok(path)
+}
+
+/// Whether a file lies below a directory, whatever links and dots the paths have. A link in the
+/// directory that leads out of it does not.
+pub fn lies_in(directory: &Path, file: &Path) -> bool {
+    let directory = resolved(directory);
+    resolved(file).starts_with(directory)
+}
+
+/// The path without links and dots, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(whole) = path.canonicalize() {
+        return whole;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => resolved(parent).join(name),
+        (_, Some(name)) => resolved(Path::new(".")).join(name),
+        _ => path.to_owned(),
+    }
 }
 
 /// Reads the master key. A link to it is followed, as mounted secrets are links; what counts is the
@@ -115,11 +162,90 @@ fn failed(done: &'static str) -> impl Fn(Errno) -> MasterKeyError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Sources;
     use flashguard_actors::domain::clock::SystemEntropy;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     fn chmod(path: &Path, mode: u32) {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn settings(profile: Profile, given: &[(&'static str, &str)]) -> Settings {
+        let http = [
+            ("venue.adapter", "http"),
+            ("venue.url", "http://127.0.0.1:1"),
+        ];
+        let all = http.iter().chain(given);
+        let option = |(name, value): &(&'static str, &str)| (*name, "test", (*value).to_owned());
+        Settings::load(&Sources {
+            profile,
+            options: all.map(option).collect(),
+            ..Sources::default()
+        })
+        .unwrap()
+    }
+
+    const FILE_SETTING: &str = "keys.master_key_file";
+    const ACCEPT: (&str, &str) = ("keys.master_key_in_data_dir", "accept-beside-the-data");
+
+    #[test]
+    fn production_refuses_a_key_beside_the_data_unless_it_is_told_to_accept_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let elsewhere = dir.path().join("elsewhere.key");
+        let text = elsewhere.to_str().unwrap();
+        let at = |profile, given: &[_]| place(&data, &settings(profile, given));
+        let inside = data.join(FILE);
+
+        assert_eq!(at(Profile::Development, &[]).unwrap(), inside);
+        assert_eq!(at(Profile::Production, &[ACCEPT]).unwrap(), inside);
+        let refused = at(Profile::Production, &[]).unwrap_err();
+        assert!(matches!(refused, MasterKeyError::BesideTheData));
+        for way_out in [FILE_SETTING, ACCEPT.0, ACCEPT.1] {
+            assert!(refused.to_string().contains(way_out), "{refused}");
+        }
+        let named = [(FILE_SETTING, text)];
+        assert_eq!(at(Profile::Production, &named).unwrap(), elsewhere);
+    }
+
+    #[test]
+    fn what_lies_in_the_data_directory_is_seen_through_links_and_dots() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, beside) = (dir.path().join("data"), dir.path().join("beside"));
+        std::fs::create_dir_all(data.join("deep")).unwrap();
+        std::fs::create_dir(&beside).unwrap();
+        let link = |to: &Path, name: PathBuf| {
+            std::os::unix::fs::symlink(to, &name).unwrap();
+            name
+        };
+        let into = link(&data, beside.join("into"));
+        let key = data.join("a.key");
+        std::fs::write(&key, "x").unwrap();
+        let key_link = link(&key, beside.join("b.key"));
+        for inside in [
+            key,
+            key_link,
+            data.join("not-yet.key"),
+            data.join("deep/not-yet.key"),
+            data.join("not-yet/not-yet.key"),
+            beside.join("../data/not-yet.key"),
+            into.join("not-yet.key"),
+        ] {
+            assert!(lies_in(&data, &inside), "{}", inside.display());
+            assert!(lies_in(&into, &inside), "{}", inside.display());
+        }
+        let outside = beside.join("c.key");
+        std::fs::write(&outside, "x").unwrap();
+        for outside in [
+            link(&outside, data.join("mounted.key")),
+            outside,
+            beside.join("not-yet.key"),
+            dir.path().join("data-2.key"),
+            data.join("../not-yet.key"),
+        ] {
+            assert!(!lies_in(&data, &outside), "{}", outside.display());
+        }
     }
 
     #[test]

@@ -219,3 +219,87 @@ fn production_refuses_to_start_on_what_is_missing_and_names_it() {
         "nothing was made"
     );
 }
+
+/// Production's settings for a venue that nobody answers for.
+const PRODUCTION: [(&str, &str); 2] = [
+    ("VENUE__ADAPTER", "http"),
+    ("VENUE__URL", "http://127.0.0.1:1"),
+];
+
+#[track_caller]
+fn assert_names_both_ways_out(output: &Output) {
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    for way_out in [
+        "keys.master_key_file",
+        "keys.master_key_in_data_dir",
+        "accept-beside-the-data",
+    ] {
+        assert!(said.contains(way_out), "{said}");
+    }
+}
+
+#[test]
+fn production_neither_makes_nor_takes_a_master_key_beside_the_data() {
+    let init = [
+        "--profile",
+        "production",
+        "init",
+        "--owner",
+        "ann",
+        "--owner",
+        "ben",
+        "--json",
+    ];
+    // A venue is not needed yet.
+    let mut daemon = Daemon::empty(&[]);
+    assert_names_both_ways_out(&daemon.cli(init));
+    assert!(
+        !daemon.data().join("journal.db").exists(),
+        "nothing was made"
+    );
+    assert!(
+        !daemon.data().join("master.key").exists(),
+        "nothing was made"
+    );
+
+    // One way out: elsewhere.
+    let elsewhere = daemon.data().with_file_name("elsewhere.key");
+    daemon.set("KEYS__MASTER_KEY_FILE", elsewhere.to_str().unwrap());
+    json_of(&daemon.cli(init));
+    assert_eq!(mode(&elsewhere), 0o600);
+    assert!(!daemon.data().join("master.key").exists());
+    // A verb on the store, and doctor, find it there.
+    for (name, value) in PRODUCTION {
+        daemon.set(name, value);
+    }
+    json_of(&daemon.cli(["--profile", "production", "apikeys", "list", "--json"]));
+    let doctor = daemon.cli(["--profile", "production", "doctor", "--json"]);
+    let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(
+        text.contains("elsewhere.key, outside of the data directory"),
+        "{text}"
+    );
+}
+
+#[test]
+fn production_starts_with_a_master_key_beside_the_data_only_when_told_to() {
+    let mut daemon = Daemon::initialised(&PRODUCTION);
+    let serve = ["--profile", "production", "serve", "--json"];
+    assert_names_both_ways_out(&daemon.cli(serve));
+    let doctor = |daemon: &Daemon| {
+        let output = daemon.cli(["--profile", "production", "doctor", "--json"]);
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = found["findings"].as_array().unwrap().clone();
+        let mut ours = findings.iter().filter(|f| f["what"] == "master key");
+        ours.next().unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(doctor(&daemon), "bad");
+
+    // The other way out.
+    daemon.set("KEYS__MASTER_KEY_IN_DATA_DIR", "accept-beside-the-data");
+    daemon.set("SERVER__ON_STOP", "leave");
+    assert_eq!(doctor(&daemon), "look");
+    daemon.start_with(&["--profile", "production"]);
+    assert!(daemon.stop().success());
+}

@@ -11,16 +11,19 @@ use flashguard_actors::ports::journal::JournalReader;
 
 use super::Finding;
 use crate::application::{OpenError, open_vault, read_state};
+use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::init::{chain, seed_variables};
 use crate::control::DataDirectory;
 use crate::init::{Standing, standing};
 use crate::seed_variables::Notice;
+use crate::settings::{Profile, Settings};
+use crate::stores::master_key::{self, MasterKeyError};
 use crate::stores::sqlite::JOURNAL_FILE;
 use crate::stores::sqlite::journal::SqliteReader;
 
 /// Opens every key that the journal says is in use, and forgets it again.
-pub(super) fn look(directory: &DataDirectory) -> Vec<Finding> {
+pub(super) fn look(context: &Context, directory: &DataDirectory) -> Vec<Finding> {
     if standing(directory) != Standing::Taken {
         return vec![Finding::warn(
             "keys",
@@ -28,10 +31,22 @@ pub(super) fn look(directory: &DataDirectory) -> Vec<Finding> {
             "make it with `flashguard init`",
         )];
     }
+    let Ok(settings) = context.settings(Vec::new()) else {
+        let found = "unknown: the settings say where the master key is, and they are not valid";
+        return vec![Finding::warn("keys", found, "mend the settings first")];
+    };
+    let mut findings = vec![master_key(&settings, directory)];
     let entropy: SharedEntropy = Arc::new(SystemEntropy);
-    let vault = match open_vault(directory, &entropy) {
+    let vault = match open_vault(directory, &settings, &entropy) {
         Ok(vault) => vault,
-        Err(error) => return vec![no_vault(&error)],
+        // Told of by the line above.
+        Err(OpenError::MasterKey(_)) => return findings,
+        Err(error) => {
+            let found = format!("no key can be opened: {}", chain(&error));
+            let mend = "put the folder `keys` back";
+            findings.push(Finding::bad("keys", Exit::Integrity, found, mend));
+            return findings;
+        }
     };
     let journal = directory.path().join(JOURNAL_FILE);
     let read =
@@ -41,24 +56,41 @@ pub(super) fn look(directory: &DataDirectory) -> Vec<Finding> {
         Err(error) => {
             let found = format!("unknown: {}", chain(&error));
             let mend = "the journal names the keys in use; flashguard audit verify looks at it";
-            return vec![Finding::bad("keys", Exit::Integrity, found, mend)];
+            findings.push(Finding::bad("keys", Exit::Integrity, found, mend));
+            return findings;
         }
     };
-    let mut findings = opened(&vault, &keys, &origin);
+    findings.extend(opened(&vault, &keys, &origin));
     findings.extend(variables(&vault, &keys));
     findings
 }
 
-fn no_vault(error: &OpenError) -> Finding {
-    let found = format!("no key can be opened: {}", chain(error));
-    match error {
-        OpenError::MasterKey(_) => Finding::bad(
-            "keys",
-            Exit::Usage,
-            found,
-            "put the master key back, chmod 0600",
+/// Where the master key lies, and whether it can be read there.
+fn master_key(settings: &Settings, directory: &DataDirectory) -> Finding {
+    let what = "master key";
+    let bad = |error: &MasterKeyError| {
+        let mend = "docs/operations.md, First keys, has both ways";
+        Finding::bad(what, Exit::Usage, chain(error), mend)
+    };
+    let place = match master_key::place(directory.path(), settings) {
+        Ok(place) => place,
+        Err(error) => return bad(&error),
+    };
+    if let Err(error) = master_key::read(&place) {
+        return bad(&error);
+    }
+    let shown = place.display();
+    if !master_key::lies_in(directory.path(), &place) {
+        return Finding::good(what, format!("{shown}, outside of the data directory"));
+    }
+    let found = format!("{shown}, beside what it protects");
+    match settings.profile {
+        Profile::Development => Finding::good(what, format!("{found}, as development takes it")),
+        Profile::Production => Finding::warn(
+            what,
+            format!("{found}: accepted by keys.master_key_in_data_dir"),
+            "move it, and name its place in keys.master_key_file",
         ),
-        _ => Finding::bad("keys", Exit::Integrity, found, "put the folder `keys` back"),
     }
 }
 
