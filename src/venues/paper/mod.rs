@@ -24,7 +24,9 @@ mod exchange;
 mod http;
 mod market;
 mod order;
+mod record;
 mod reference;
+mod rows;
 mod server;
 pub mod simulator;
 mod store;
@@ -32,10 +34,11 @@ pub mod tls;
 mod verify;
 
 pub use auth::{Enrolment, Scope};
+pub use record::{Accepted, accepted};
 pub use server::{
     PaperSettings, PaperVenue, PaperVenueParts, ServeError, VOLATILITY_BPS_PER_S_MAX, serve,
 };
-pub use store::{Accepted, StoreError, accepted};
+pub use store::StoreError;
 
 #[cfg(test)]
 pub mod signing_for_tests;

@@ -19,7 +19,8 @@ use super::auth::{Enrolment, Keys};
 use super::desk;
 use super::exchange::{Behaviour, Exchange};
 use super::http::{Door, configure};
-use super::store::{self, Accepted, Store, StoreError};
+use super::record::{self, Accepted};
+use super::store::{Store, StoreError};
 use super::verify::domain;
 
 /// Most connections at one time.
@@ -171,7 +172,7 @@ impl PaperVenue {
     ///
     /// [`StoreError`], when the log cannot be read.
     pub fn accepted(&self, after: u64, limit: u32) -> Result<Vec<Accepted>, StoreError> {
-        store::accepted(&self.directory, after, limit)
+        record::accepted(&self.directory, after, limit)
     }
 
     /// Stops listening, finishes what is at the desk, and waits for both.

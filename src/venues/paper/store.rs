@@ -11,14 +11,17 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use thiserror::Error;
 
 use super::account::Position;
 use super::auth::{Enrolment, Scope, StoredKey};
 use super::exchange::{Change, Remembered};
 use super::market::{find, symbol};
-use super::order::{Fill, Liquidity, NewOrder, Order, OrderType, Side, Status};
+use super::order::{Fill, Order};
+use super::rows::{
+    FILL_COLUMNS, ORDER_COLUMNS, collect_fills, collect_orders, market, number, signed, unsigned,
+};
 
 /// Name of the database in the venue's directory.
 pub const DATABASE_FILE: &str = "paper.db";
@@ -91,21 +94,6 @@ pub enum StoreError {
     /// SQLite failed.
     #[error("paper.db cannot be read or written")]
     Sqlite(#[from] rusqlite::Error),
-}
-
-/// One line of the venue's log of what it accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accepted {
-    /// Counts from 1 without gaps.
-    pub n: u64,
-    /// The venue's number of the order.
-    pub number: u64,
-    /// Whose.
-    pub account: String,
-    /// The sender's id.
-    pub client_order_id: String,
-    /// When, Unix ms.
-    pub at_ms: u64,
 }
 
 /// The open database. Lives on one thread.
@@ -330,17 +318,10 @@ impl Store {
     ///
     /// [`StoreError`], when the rows cannot be read.
     pub fn fills(&self, account: &str, since: u64, limit: u32) -> Result<Vec<Fill>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, account, number, client_order_id, market, side, ticks, lots, fee_units,
-                    liquidity, at_ms
-             FROM fill WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        )?;
-        let mut rows = statement.query(params![account, signed(since), limit])?;
-        let mut fills = Vec::new();
-        while let Some(row) = rows.next()? {
-            fills.push(read_fill(row)?);
-        }
-        Ok(fills)
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {FILL_COLUMNS} FROM fill WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+        ))?;
+        collect_fills(statement.query(params![account, signed(since), limit])?)
     }
 
     fn positions(&self) -> Result<Vec<(Arc<str>, usize, Position)>, StoreError> {
@@ -434,11 +415,10 @@ impl Store {
 
     fn write_fill(&self, fill: &Fill) -> Result<(), StoreError> {
         self.connection
-            .prepare_cached(
-                "INSERT INTO fill (id, account, number, client_order_id, market, side, ticks, lots,
-                                   fee_units, liquidity, at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            )?
+            .prepare_cached(&format!(
+                "INSERT INTO fill ({FILL_COLUMNS})
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+            ))?
             .execute(params![
                 signed(fill.id),
                 fill.account,
@@ -454,120 +434,6 @@ impl Store {
             ])?;
         Ok(())
     }
-}
-
-/// Reads the venue's own log of what it accepted, beside a running venue or after it: at most
-/// `limit` lines above `after`, oldest first.
-///
-/// # Errors
-///
-/// [`StoreError`], when there is no database or it cannot be read.
-pub fn accepted(directory: &Path, after: u64, limit: u32) -> Result<Vec<Accepted>, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(directory.join(DATABASE_FILE), flags)?;
-    let mut statement = connection.prepare(
-        "SELECT n, number, account, client_order_id, at_ms FROM accepted
-         WHERE n > ?1 ORDER BY n LIMIT ?2",
-    )?;
-    let rows = statement.query_map(params![signed(after), limit], |row| {
-        Ok(Accepted {
-            n: unsigned(row.get(0)?),
-            number: unsigned(row.get(1)?),
-            account: row.get(2)?,
-            client_order_id: row.get(3)?,
-            at_ms: unsigned(row.get(4)?),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-const ORDER_COLUMNS: &str = "number, account, client_order_id, market, side, kind, price, quantity, \
-     expires_at_ms, signer, signature, digest, filled_lots, status, accepted_at_ms, closed_at_ms, \
-     reason";
-
-fn collect_orders(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Order>, StoreError> {
-    let mut orders = Vec::new();
-    while let Some(row) = rows.next()? {
-        orders.push(read_order(row)?);
-    }
-    Ok(orders)
-}
-
-fn read_order(row: &Row<'_>) -> Result<Order, StoreError> {
-    let terms = NewOrder {
-        client_order_id: row.get(2)?,
-        market: row.get(3)?,
-        side: word(row, 4, "side", Side::from_word)?,
-        kind: word(row, 5, "kind", OrderType::from_word)?,
-        price: row.get(6)?,
-        quantity: row.get(7)?,
-        expires_at_ms: unsigned(row.get(8)?),
-        signer: row.get(9)?,
-        signature: row.get(10)?,
-        digest: row.get(11)?,
-    };
-    Ok(Order {
-        number: unsigned(row.get(0)?),
-        account: row.get::<_, String>(1)?.into(),
-        terms,
-        filled_lots: unsigned(row.get(12)?),
-        status: word(row, 13, "status", Status::from_word)?,
-        accepted_at_ms: unsigned(row.get(14)?),
-        closed_at_ms: row.get::<_, Option<i64>>(15)?.map(unsigned),
-        reason: row.get(16)?,
-    })
-}
-
-fn read_fill(row: &Row<'_>) -> Result<Fill, StoreError> {
-    let liquidity = |text: &str| {
-        [Liquidity::Maker, Liquidity::Taker]
-            .into_iter()
-            .find(|liquidity| liquidity.word() == text)
-    };
-    Ok(Fill {
-        id: unsigned(row.get(0)?),
-        account: row.get::<_, String>(1)?.into(),
-        order_number: unsigned(row.get(2)?),
-        client_order_id: row.get(3)?,
-        market: market(row, 4)?,
-        side: word(row, 5, "side", Side::from_word)?,
-        ticks: unsigned(row.get(6)?),
-        lots: unsigned(row.get(7)?),
-        fee_units: number(row, 8, "fee_units")?,
-        liquidity: word(row, 9, "liquidity", liquidity)?,
-        at_ms: unsigned(row.get(10)?),
-    })
-}
-
-fn word<T>(
-    row: &Row<'_>,
-    index: usize,
-    column: &'static str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<T, StoreError> {
-    read(&row.get::<_, String>(index)?).ok_or(StoreError::Corrupt { column })
-}
-
-fn number(row: &Row<'_>, index: usize, column: &'static str) -> Result<i128, StoreError> {
-    row.get::<_, String>(index)?
-        .parse()
-        .map_err(|_| StoreError::Corrupt { column })
-}
-
-fn market(row: &Row<'_>, index: usize) -> Result<usize, StoreError> {
-    let name = row.get::<_, String>(index)?;
-    find(&name)
-        .map(|(index, _)| index)
-        .ok_or(StoreError::Corrupt { column: "market" })
-}
-
-/// Every number of the venue is bounded far below 2^63 at its door.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
