@@ -68,6 +68,8 @@ fn simulator(directory: &Path, tls: bool, signer: [u8; 20]) -> Simulator {
     start(SimulatorParts {
         directory: directory.to_owned(),
         listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+        control: TcpListener::bind("127.0.0.1:0").unwrap(),
+        faults: crate::venues::paper::faults::Plan::default(),
         tls,
         signers: vec![signer],
         settings: PaperSettings {

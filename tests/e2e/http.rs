@@ -154,7 +154,8 @@ pub fn read_reply(stream: &mut dyn Stream) -> io::Result<Reply> {
     })
 }
 
-fn parse(bytes: &[u8]) -> Option<Reply> {
+/// Reads an answer from all the bytes of a connection; `None` when they end early.
+pub fn parse(bytes: &[u8]) -> Option<Reply> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let body = &bytes[end + 4..];

@@ -14,6 +14,8 @@
 
 mod daemon;
 mod http;
+mod simulator;
+mod trader;
 mod until;
 mod venue;
 
@@ -24,4 +26,5 @@ mod lift;
 mod order;
 mod restart;
 mod seed;
+mod venue_faults;
 mod venue_sim;

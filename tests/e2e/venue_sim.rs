@@ -1,110 +1,8 @@
 //! The venue as a process of its own, over plain HTTP and over TLS: what a real exchange is to us.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-
-use serde_json::Value;
-
-use super::daemon::{Daemon, filling, json_of, program, resting};
+use super::daemon::{Daemon, filling, resting};
+use super::simulator::{Simulator, signer, trading_at_a_simulator};
 use super::until::until;
-use super::venue::Venue;
-
-/// A running simulator; killed at the end, as an exchange would go away.
-struct Simulator {
-    child: Child,
-    directory: tempfile::TempDir,
-    ready: Value,
-}
-
-impl Simulator {
-    fn start(signer: &str, more: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut child = program()
-            .arg("--data-dir")
-            .arg(directory.path())
-            .args([
-                "--json",
-                "venue-sim",
-                "--listen",
-                "127.0.0.1:0",
-                "--signer",
-                signer,
-            ])
-            .args(more)
-            .env("FLASHGUARD__PAPER__VOLATILITY_BPS_PER_S", "0")
-            .env("FLASHGUARD__PAPER__DEPTH_PER_LEVEL", "0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("ready line: {line:?}"));
-        Self {
-            child,
-            directory,
-            ready,
-        }
-    }
-
-    fn url(&self) -> &str {
-        self.ready["url"].as_str().unwrap()
-    }
-
-    fn credential_file(&self) -> PathBuf {
-        self.directory.path().join("venue-credential.json")
-    }
-
-    fn record(&self) -> Venue {
-        Venue::in_directory(self.directory.path())
-    }
-
-    fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-}
-
-impl Drop for Simulator {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The address that the service signs orders with.
-fn signer(daemon: &Daemon) -> String {
-    let keys = json_of(&daemon.cli(["keys", "list", "--json"])).to_string();
-    let address = keys
-        .split('"')
-        .find(|word| word.starts_with("0x") && word.len() == 42);
-    address
-        .unwrap_or_else(|| panic!("no address: {keys}"))
-        .to_owned()
-}
-
-/// A service that trades at a simulator, which is started with these arguments.
-fn trading_at_a_simulator(more: &[&str]) -> (Simulator, Daemon) {
-    let mut daemon = Daemon::initialised(&[("VENUE__ADAPTER", "http")]);
-    let simulator = Simulator::start(&signer(&daemon), more);
-    daemon.set("VENUE__URL", simulator.url());
-    if let Some(file) = simulator.ready["ca_file"].as_str() {
-        daemon.set("VENUE__CA_FILE", file);
-    }
-    let credential = simulator.credential_file();
-    let imported = daemon.cli([
-        "keys",
-        "import",
-        "venue",
-        "--file",
-        credential.to_str().unwrap(),
-    ]);
-    assert!(imported.status.success(), "{imported:?}");
-    daemon.start();
-    (simulator, daemon)
-}
 
 /// An order is placed there, one rests, and a halt takes it away and lets nothing leave.
 fn trades_and_halts(simulator: &Simulator, daemon: &Daemon) {
@@ -168,8 +66,7 @@ fn a_venue_that_goes_away_leaves_no_order_in_doubt_that_never_left() {
     let (mut simulator, daemon) = trading_at_a_simulator(&[]);
     let bot = daemon.caller("system");
     bot.order(&filling("there-1")).expect(201);
-    simulator.child.kill().unwrap();
-    simulator.child.wait().unwrap();
+    simulator.kill();
     // The first may find an open connection and be in doubt; a fresh connection cannot be had.
     let reply = until("an order is told that nothing left", || {
         let reply = bot.order(&serde_json::json!({

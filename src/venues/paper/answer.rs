@@ -121,24 +121,26 @@ pub fn positions<'a>(held: impl Iterator<Item = (usize, &'a Position)>) -> Answe
     Answer::ok(json!({ "positions": held.filter_map(position).collect::<Vec<_>>() }))
 }
 
+/// One fill in full; `None` when its market is none.
+pub fn fill(fill: &Fill) -> Option<Value> {
+    let market = MARKETS.get(fill.market)?;
+    Some(json!({
+        "fill_id": fill.id.to_string(),
+        "order_id": order_id(fill.order_number),
+        "client_order_id": fill.client_order_id,
+        "symbol": market.symbol,
+        "side": fill.side.word(),
+        "price": units_text(i128::from(fill.ticks), market.price_decimals),
+        "quantity": units_text(i128::from(fill.lots), market.size_decimals),
+        "fee": units_text(fill.fee_units, market.fee_decimals()),
+        "liquidity": fill.liquidity.word(),
+        "at_ms": fill.at_ms,
+    }))
+}
+
 /// Fills, oldest first; `next` is where the following page begins: the last id, or what was asked.
 pub fn fills(list: &[Fill], since: u64) -> Answer {
     let next = list.last().map_or(since, |fill| fill.id);
-    let fill = |fill: &Fill| {
-        let market = MARKETS.get(fill.market)?;
-        Some(json!({
-            "fill_id": fill.id.to_string(),
-            "order_id": order_id(fill.order_number),
-            "client_order_id": fill.client_order_id,
-            "symbol": market.symbol,
-            "side": fill.side.word(),
-            "price": units_text(i128::from(fill.ticks), market.price_decimals),
-            "quantity": units_text(i128::from(fill.lots), market.size_decimals),
-            "fee": units_text(fill.fee_units, market.fee_decimals()),
-            "liquidity": fill.liquidity.word(),
-            "at_ms": fill.at_ms,
-        }))
-    };
     Answer::ok(
         json!({ "fills": list.iter().filter_map(fill).collect::<Vec<_>>(), "next": next.to_string() }),
     )

@@ -207,6 +207,16 @@ fn read_fills_query(query: &str) -> Result<Call, Problem> {
     })
 }
 
+/// Reads the query of a page of the simulator's record: `after` (0) and `limit`.
+///
+/// # Errors
+///
+/// [`Problem`], 400, naming the parameter.
+pub fn read_page(query: &str) -> Result<(u64, u32), Problem> {
+    let [after, limit] = parameters(query, ["after", "limit"])?;
+    Ok((whole("after", after)?.unwrap_or(0), page(limit)?))
+}
+
 fn no_query(query: &str) -> Result<(), Problem> {
     parameters(query, []).map(|[]| ())
 }

@@ -16,7 +16,7 @@ use super::answer::{self, Answer};
 use super::auth::Key;
 use super::call::{Call, OrderBody, Problem};
 use super::exchange::Exchange;
-use super::order::{NewOrder, Order};
+use super::order::{NewOrder, Order, Status};
 use super::reference::STEP_MS;
 use super::store::{Store, StoreError};
 use super::verify::{Signed, digest, recover};
@@ -40,6 +40,32 @@ enum Task {
         account: Arc<str>,
         call: Call,
     },
+    /// A cancel that is answered as `call` would be, and does less. Only a simulator does this.
+    Feign {
+        account: Arc<str>,
+        call: Call,
+        share_pct: u64,
+    },
+}
+
+/// A call that was read and checked, ready to be done or answered already.
+pub struct Errand(Result<Task, Answer>);
+
+impl Errand {
+    /// The same, but only this share of a cancel is really done; anything else stays as it is.
+    pub fn feigned(self, share_pct: u64) -> Self {
+        Self(self.0.map(|task| match task {
+            Task::Other {
+                account,
+                call: call @ (Call::Cancel(_) | Call::CancelAll),
+            } => Task::Feign {
+                account,
+                call,
+                share_pct,
+            },
+            task => task,
+        }))
+    }
 }
 
 struct Waiting {
@@ -55,20 +81,28 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Does a call for the owner of a key and waits for the answer, which is already stored.
-    pub async fn ask(&self, key: &Key, call: Call) -> Answer {
+    /// Makes an errand of a call by the owner of a key; the signature of an order is checked here.
+    pub fn prepare(&self, key: &Key, call: Call) -> Errand {
         let account = Arc::clone(&key.account);
-        let task = match call {
-            Call::Markets => return answer::markets(),
-            Call::Account => return answer::account(key),
+        Errand(match call {
+            Call::Markets => Err(answer::markets()),
+            Call::Account => Err(answer::account(key)),
             Call::Place(body) => match verified(&self.domain, key, *body) {
-                Ok(terms) => Task::Place {
+                Ok(terms) => Ok(Task::Place {
                     account,
                     terms: Box::new(terms),
-                },
-                Err(problem) => return problem.into(),
+                }),
+                Err(problem) => Err(problem.into()),
             },
-            call => Task::Other { account, call },
+            call => Ok(Task::Other { account, call }),
+        })
+    }
+
+    /// Does an errand and waits for the answer, which is already stored.
+    pub async fn carry(&self, errand: Errand) -> Answer {
+        let task = match errand.0 {
+            Ok(task) => task,
+            Err(answer) => return answer,
         };
         let (reply, answer) = oneshot::channel();
         match self.tasks.try_send(Waiting { task, reply }) {
@@ -157,6 +191,11 @@ impl Desk {
             let answer = match task {
                 Task::Place { account, terms } => self.place(&account, *terms, now_ms)?,
                 Task::Other { account, call } => self.other(&account, call, now_ms)?,
+                Task::Feign {
+                    account,
+                    call,
+                    share_pct,
+                } => self.feign(&account, call, share_pct, now_ms)?,
             };
             answers.push((reply, answer));
             let more = answers.len() < GROUP_CALLS_MAX;
@@ -231,6 +270,35 @@ impl Desk {
             // Answered at the counter; here only so that every call has an arm.
             Call::Place(_) | Call::Account | Call::Markets => out_of_order(),
         })
+    }
+
+    /// Answers a cancel as if it were done, and does the given share of it: of one order nothing, of
+    /// all the oldest, rounded down.
+    fn feign(
+        &mut self,
+        account: &str,
+        call: Call,
+        share_pct: u64,
+        now_ms: u64,
+    ) -> Result<Answer, StoreError> {
+        let live = self.exchange.live_orders(account).cloned();
+        let live = live.collect::<Vec<_>>();
+        if let Call::Cancel(number) = call {
+            let named = live.into_iter().find(|order| order.number == number);
+            let Some(mut order) = named else {
+                return self.other(account, call, now_ms);
+            };
+            order.status = Status::Cancelled;
+            return Ok(answer::cancelled(&order));
+        }
+        let share = u64::try_from(live.len()).unwrap_or(u64::MAX);
+        let share = share.saturating_mul(share_pct) / 100;
+        for order in live.iter().take(usize::try_from(share).unwrap_or(0)) {
+            if let Some((_, changes)) = self.exchange.cancel(account, order.number, now_ms) {
+                self.store.write(&changes)?;
+            }
+        }
+        Ok(answer::all_cancelled(&live))
     }
 
     fn cancel(&mut self, account: &str, number: u64, now_ms: u64) -> Result<Answer, StoreError> {

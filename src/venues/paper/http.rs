@@ -1,7 +1,8 @@
 //! The paper venue's HTTP door: one handler that believes nobody, reads the call and asks the desk.
 //!
 //! Routes are told apart in [`super::call`], not by the web server, since what counts is the target
-//! exactly as it was sent and signed.
+//! exactly as it was sent and signed. A simulator's faults strike between the two: what is not
+//! believed or not understood is answered as ever and counts for no rule.
 
 use std::sync::Arc;
 
@@ -13,7 +14,11 @@ use flashguard_actors::domain::clock::SharedClock;
 use super::answer::Answer;
 use super::auth::{AuthError, Claim, Keys};
 use super::call::{BODY_BYTES_MAX, Problem, read};
-use super::desk::Counter;
+use super::desk::{Counter, Errand};
+use super::faults::CallName;
+use super::injection::Injection;
+use super::line::Line;
+use super::switch::Switch;
 
 /// What the handler needs. One for all workers.
 #[derive(Clone)]
@@ -24,13 +29,15 @@ pub struct Door {
     pub counter: Counter,
     /// The venue's clock.
     pub clock: SharedClock,
+    /// What goes wrong on purpose; `None` where nothing can.
+    pub faults: Option<Arc<Switch>>,
 }
 
 /// Sets up an application so that every request comes to the one handler.
-pub fn configure(door: Door) -> impl FnOnce(&mut web::ServiceConfig) {
+pub fn configure(door: Door) -> impl Fn(&mut web::ServiceConfig) + Clone {
     move |config| {
         config
-            .app_data(web::Data::new(door))
+            .app_data(web::Data::new(door.clone()))
             .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
             .default_service(web::to(handle));
     }
@@ -41,22 +48,50 @@ async fn handle(
     door: web::Data<Door>,
     body: Result<web::Bytes, actix_web::Error>,
 ) -> HttpResponse {
-    let answer = match body {
-        Ok(body) => answer(&request, &door, &body).await,
-        Err(_) => {
-            let message = format!("body: must be complete and at most {BODY_BYTES_MAX} bytes");
-            Problem::new(413, "BODY_TOO_LARGE", message).into()
-        }
+    let line = request.conn_data::<Arc<Line>>();
+    if line.is_some_and(|line| line.is_cut()) {
+        // It had arrived before the cut; this answer cannot leave any more.
+        return HttpResponse::InternalServerError().finish();
+    }
+    let (name, errand) = match understood(&request, &door, body) {
+        Ok(understood) => understood,
+        Err(problem) => return respond(&problem.into()),
     };
+    let strike = door.faults.as_ref().and_then(|faults| {
+        let strike = faults.called(name)?;
+        Some((faults, strike))
+    });
+    let Some((faults, strike)) = strike else {
+        return respond(&door.counter.carry(errand).await);
+    };
+    let injection = Injection {
+        faults,
+        counter: &door.counter,
+        line,
+    };
+    injection.answer(strike, errand).await
+}
+
+/// An answer as a response.
+pub fn respond(answer: &Answer) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((RETRY_AFTER, "1"));
     }
-    response.json(answer.body)
+    response.json(&answer.body)
 }
 
-async fn answer(request: &HttpRequest, door: &Door, body: &[u8]) -> Answer {
+/// Believes the sender, reads the call, and makes it ready to be done.
+fn understood(
+    request: &HttpRequest,
+    door: &Door,
+    body: Result<web::Bytes, actix_web::Error>,
+) -> Result<(CallName, Errand), Problem> {
+    let body = body.map_err(|_| {
+        let message = format!("body: must be complete and at most {BODY_BYTES_MAX} bytes");
+        Problem::new(413, "BODY_TOO_LARGE", message)
+    })?;
     let header = |name| {
         request
             .headers()
@@ -73,21 +108,18 @@ async fn answer(request: &HttpRequest, door: &Door, body: &[u8]) -> Answer {
         signature: header("X-Signature"),
         method: request.method().as_str(),
         target,
-        body,
+        body: &body,
     };
-    let key = match door.keys.authenticate(&claim, door.clock.now().as_millis()) {
-        Ok(key) => key,
-        Err(error) => return unauthorized(error).into(),
-    };
-    let call = match read(claim.method, target, body) {
-        Ok(call) => call,
-        Err(problem) => return problem.into(),
-    };
+    let now_ms = door.clock.now().as_millis();
+    let key = door.keys.authenticate(&claim, now_ms);
+    let key = key.map_err(unauthorized)?;
+    let call = read(claim.method, target, &body)?;
     if !key.may(call.needs()) {
         let message = "the API key lacks the scope that this call needs";
-        return Problem::new(403, "SCOPE", message).into();
+        return Err(Problem::new(403, "SCOPE", message));
     }
-    door.counter.ask(key, call).await
+    let name = CallName::of(&call);
+    Ok((name, door.counter.prepare(key, call)))
 }
 
 fn unauthorized(error: AuthError) -> Problem {

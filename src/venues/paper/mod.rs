@@ -7,8 +7,10 @@
 //!
 //! ```text
 //! http ── auth: who ── call: what ──▶ desk: one thread, one commit per group ──▶ answer
-//!                                      │ exchange: the rules (account, book, reference, market)
-//!                                      └ store: paper.db
+//!                                │     │ exchange: the rules (account, book, reference, market)
+//!                                │     └ store: paper.db ◀── record ◀── control: the simulator's own
+//!                                └ injection: what the simulator does wrong on purpose
+//!                                  (faults: the plan; switch: the plan at work; line: the connection)
 //! ```
 //!
 //! It does not pretend to be a real market: the reference price stands or walks at random, and
@@ -19,9 +21,13 @@ mod answer;
 mod auth;
 mod book;
 mod call;
+mod control;
 mod desk;
 mod exchange;
+pub mod faults;
 mod http;
+mod injection;
+mod line;
 mod market;
 mod order;
 mod record;
@@ -30,6 +36,7 @@ mod rows;
 mod server;
 pub mod simulator;
 mod store;
+mod switch;
 pub mod tls;
 mod verify;
 

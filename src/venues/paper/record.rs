@@ -7,10 +7,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::rows::{signed, unsigned};
+use super::order::{Fill, Order};
+use super::rows::{FILL_COLUMNS, ORDER_COLUMNS, collect_fills, collect_orders, signed, unsigned};
 use super::store::{DATABASE_FILE, StoreError};
 
-/// One line of the venue's log of what it accepted.
+/// One line of the venue's log of what it accepted, with the terms of the order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// Counts from 1 without gaps.
@@ -23,6 +24,18 @@ pub struct Accepted {
     pub client_order_id: String,
     /// When, Unix ms.
     pub at_ms: u64,
+    /// The market's symbol.
+    pub market: String,
+    /// `buy` or `sell`.
+    pub side: String,
+    /// In USDC, canonical decimal text.
+    pub price: String,
+    /// In the base currency, canonical decimal text.
+    pub quantity: String,
+    /// Latest instant at which it could be accepted, Unix ms.
+    pub expires_at_ms: u64,
+    /// The address that signed it.
+    pub signer: [u8; 20],
 }
 
 /// At most `limit` lines of the log above `after`, oldest first.
@@ -33,8 +46,9 @@ pub struct Accepted {
 pub fn accepted(directory: &Path, after: u64, limit: u32) -> Result<Vec<Accepted>, StoreError> {
     let connection = open(directory)?;
     let mut statement = connection.prepare(
-        "SELECT n, number, account, client_order_id, at_ms FROM accepted
-         WHERE n > ?1 ORDER BY n LIMIT ?2",
+        "SELECT n, number, accepted.account, accepted.client_order_id, at_ms, market, side, price,
+                quantity, expires_at_ms, signer
+         FROM accepted JOIN orders USING (number) WHERE n > ?1 ORDER BY n LIMIT ?2",
     )?;
     let rows = statement.query_map(params![signed(after), limit], |row| {
         Ok(Accepted {
@@ -43,9 +57,42 @@ pub fn accepted(directory: &Path, after: u64, limit: u32) -> Result<Vec<Accepted
             account: row.get(2)?,
             client_order_id: row.get(3)?,
             at_ms: unsigned(row.get(4)?),
+            market: row.get(5)?,
+            side: row.get(6)?,
+            price: row.get(7)?,
+            quantity: row.get(8)?,
+            expires_at_ms: unsigned(row.get(9)?),
+            signer: row.get(10)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// At most `limit` orders of every account and in every state with a number above `after`, oldest
+/// first.
+///
+/// # Errors
+///
+/// [`StoreError`], when there is no database or it cannot be read.
+pub fn orders(directory: &Path, after: u64, limit: u32) -> Result<Vec<Order>, StoreError> {
+    let connection = open(directory)?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {ORDER_COLUMNS} FROM orders WHERE number > ?1 ORDER BY number LIMIT ?2"
+    ))?;
+    collect_orders(statement.query(params![signed(after), limit])?)
+}
+
+/// At most `limit` fills of every account with an id above `after`, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`], when there is no database or it cannot be read.
+pub fn fills(directory: &Path, after: u64, limit: u32) -> Result<Vec<Fill>, StoreError> {
+    let connection = open(directory)?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {FILL_COLUMNS} FROM fill WHERE id > ?1 ORDER BY id LIMIT ?2"
+    ))?;
+    collect_fills(statement.query(params![signed(after), limit])?)
 }
 
 fn open(directory: &Path) -> Result<Connection, StoreError> {

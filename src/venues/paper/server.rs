@@ -1,6 +1,7 @@
 //! Runs the paper venue: its store, its desk and its HTTP listener, each on a thread of its own.
 //!
-//! The same function serves the listener inside the service and the one of `venue-sim`.
+//! The same function serves the listener inside the service and the one of `venue-sim`; only the
+//! latter can be given faults.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use flashguard_actors::domain::clock::{EntropyFailed, SharedClock, SharedEntropy};
 use rustls::ServerConfig;
@@ -19,8 +21,10 @@ use super::auth::{Enrolment, Keys};
 use super::desk;
 use super::exchange::{Behaviour, Exchange};
 use super::http::{Door, configure};
+use super::line::Line;
 use super::record::{self, Accepted};
 use super::store::{Store, StoreError};
+use super::switch::Switch;
 use super::verify::domain;
 
 /// Most connections at one time.
@@ -80,6 +84,12 @@ pub enum ServeError {
     /// There is no randomness.
     #[error("the paper venue has no randomness for its walk")]
     Entropy(#[from] EntropyFailed),
+    /// The control routes would be reachable from elsewhere.
+    #[error("the control address {address} is not a loopback address")]
+    ControlNotLoopback {
+        /// The address given.
+        address: SocketAddr,
+    },
     /// The listener or a thread cannot be used.
     #[error("the paper venue cannot listen")]
     Listen(#[source] std::io::Error),
@@ -87,10 +97,16 @@ pub enum ServeError {
 
 /// A running paper venue. Stops when dropped.
 pub struct PaperVenue {
-    address: SocketAddr,
+    listening: Listening,
     directory: PathBuf,
+    desk: Option<JoinHandle<()>>,
+}
+
+/// A running HTTP listener on a thread of its own. Stops when dropped.
+pub struct Listening {
+    address: SocketAddr,
     handle: ServerHandle,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Starts a paper venue; it takes orders when this returns.
@@ -99,6 +115,18 @@ pub struct PaperVenue {
 ///
 /// [`ServeError`], when a setting, the store or the listener cannot be used.
 pub fn serve(parts: PaperVenueParts) -> Result<PaperVenue, ServeError> {
+    serve_with(parts, None)
+}
+
+/// As [`serve`], with what goes wrong on purpose.
+///
+/// # Errors
+///
+/// [`ServeError`], when a setting, the store or the listener cannot be used.
+pub(super) fn serve_with(
+    parts: PaperVenueParts,
+    faults: Option<Arc<Switch>>,
+) -> Result<PaperVenue, ServeError> {
     let PaperVenueParts {
         listener,
         tls,
@@ -142,28 +170,24 @@ pub fn serve(parts: PaperVenueParts) -> Result<PaperVenue, ServeError> {
         }
     };
     let desk_thread = spawn("paper-desk", work)?;
-    let address = listener.local_addr().map_err(ServeError::Listen)?;
-    let (handle, http_thread) = listen(
-        listener,
-        tls,
-        Door {
-            keys,
-            counter,
-            clock,
-        },
-    )?;
+    let door = Door {
+        keys,
+        counter,
+        clock,
+        faults: faults.clone(),
+    };
+    let listening = listen("paper-http", listener, tls, faults, configure(door))?;
     Ok(PaperVenue {
-        address,
+        listening,
         directory,
-        handle,
-        threads: vec![http_thread, desk_thread],
+        desk: Some(desk_thread),
     })
 }
 
 impl PaperVenue {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listening.address
     }
 
     /// The venue's own log of what it accepted: at most `limit` lines above `after`, oldest first.
@@ -181,13 +205,9 @@ impl PaperVenue {
     }
 
     fn halt(&mut self) {
-        // The command is sent at once; the future only waits for it, as do the joins.
-        drop(self.handle.stop(false));
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the paper venue panicked");
-            }
-        }
+        // The desk ends when nobody is left who could ask it.
+        self.listening.halt();
+        join(&mut self.desk);
     }
 }
 
@@ -197,20 +217,63 @@ impl Drop for PaperVenue {
     }
 }
 
-/// Starts the HTTP server on a thread and a runtime of its own.
-fn listen(
+impl Listening {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn halt(&mut self) {
+        // The command is sent at once; the future only waits for it, as does the join.
+        drop(self.handle.stop(false));
+        join(&mut self.thread);
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+fn join(thread: &mut Option<JoinHandle<()>>) {
+    if let Some(thread) = thread.take()
+        && thread.join().is_err()
+    {
+        tracing::error!("a thread of the paper venue panicked");
+    }
+}
+
+/// Starts an HTTP server on a thread and a runtime of its own.
+pub(super) fn listen(
+    name: &str,
     listener: TcpListener,
     tls: Option<ServerConfig>,
-    door: Door,
-) -> Result<(ServerHandle, JoinHandle<()>), ServeError> {
+    faults: Option<Arc<Switch>>,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> Result<Listening, ServeError> {
+    let address = listener.local_addr().map_err(ServeError::Listen)?;
     let (sender, started) = mpsc::channel();
     let work = move || {
         actix_web::rt::System::new().block_on(async move {
-            let server = HttpServer::new(move || App::new().configure(configure(door.clone())))
+            let server = HttpServer::new(move || App::new().configure(configure.clone()))
                 .workers(1)
                 .max_connections(CONNECTIONS_MAX)
                 .keep_alive(Duration::from_secs(KEEP_ALIVE_S))
                 .disable_signals();
+            let server =
+                match faults {
+                    // A caller that hangs up frees a call that a fault holds.
+                    Some(faults) => server.h1_allow_half_closed(false).on_connect(
+                        move |connection, extensions| {
+                            if let Some(line) = Line::of(connection) {
+                                faults.connected(&line);
+                                extensions.insert(line);
+                            }
+                        },
+                    ),
+                    None => server,
+                };
             let bound = match tls {
                 Some(tls) => server.listen_rustls_0_23(listener, tls),
                 None => server.listen(listener),
@@ -227,10 +290,14 @@ fn listen(
             }
         });
     };
-    let thread = spawn("paper-http", work)?;
+    let thread = spawn(name, work)?;
     let gone = || std::io::Error::other("the listener's thread ended");
     let started = started.recv().map_err(|_| ServeError::Listen(gone()))?;
-    Ok((started.map_err(ServeError::Listen)?, thread))
+    Ok(Listening {
+        address,
+        handle: started.map_err(ServeError::Listen)?,
+        thread: Some(thread),
+    })
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServeError> {

@@ -4,12 +4,16 @@
 //! it can be imported into the service; a file that is there already is used. The signer has to be
 //! named (`--signer`): a venue that trusted whoever signs first could not show that it refuses a
 //! stranger's signature.
+//!
+//! What goes wrong on purpose is a plan (`faults.rs`), given at the start and changed through control
+//! routes (`control.rs`). The paper venue inside the service has neither.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flashguard_actors::domain::clock::{EntropyFailed, SharedClock, SharedEntropy};
 use serde::{Deserialize, Serialize};
@@ -17,7 +21,12 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::auth::{Enrolment, Scope};
-use super::server::{PaperSettings, PaperVenue, PaperVenueParts, ServeError, random_hex, serve};
+use super::control;
+use super::faults::Plan;
+use super::server::{
+    Listening, PaperSettings, PaperVenue, PaperVenueParts, ServeError, random_hex, serve_with,
+};
+use super::switch::Switch;
 use super::tls::{self, TlsError};
 
 /// Name of the file that holds the simulator's credential.
@@ -35,6 +44,10 @@ pub struct SimulatorParts {
     pub directory: PathBuf,
     /// Where it listens.
     pub listener: TcpListener,
+    /// Where its control routes listen; only loopback is taken.
+    pub control: TcpListener,
+    /// What goes wrong from the start.
+    pub faults: Plan,
     /// Whether it speaks TLS.
     pub tls: bool,
     /// The addresses whose order signatures it accepts, besides those it was told before.
@@ -53,6 +66,10 @@ pub struct Simulator {
     pub venue: PaperVenue,
     /// Its address as a URL, for `venue.url`.
     pub url: String,
+    /// The control routes.
+    pub control: Listening,
+    /// The address of the control routes as a URL.
+    pub control_url: String,
     /// Where its credential lies.
     pub credential_file: PathBuf,
     /// The certificate to trust, for `venue.ca_file`.
@@ -114,20 +131,26 @@ pub fn start(parts: SimulatorParts) -> Result<Simulator, SimulatorError> {
         signers: parts.signers,
         scopes: vec![Scope::Read, Scope::Trade],
     };
-    let venue = serve(PaperVenueParts {
+    let switch = Switch::new(parts.faults);
+    let venue = PaperVenueParts {
         listener: parts.listener,
         tls: config,
-        directory: parts.directory,
+        directory: parts.directory.clone(),
         settings: parts.settings,
         enrolments: vec![enrolment],
         clock: parts.clock,
         entropy: parts.entropy,
-    })?;
+    };
+    let venue = serve_with(venue, Some(Arc::clone(&switch)))?;
+    let control = control::serve(parts.control, parts.directory, switch)?;
     let scheme = if ca_file.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", venue.address());
+    let control_url = format!("http://{}", control.address());
     Ok(Simulator {
         venue,
         url,
+        control,
+        control_url,
         credential_file,
         ca_file,
     })

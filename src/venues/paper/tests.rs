@@ -639,6 +639,8 @@ fn the_simulator_makes_a_credential_once_and_keeps_it() {
         simulator::start(simulator::SimulatorParts {
             directory: directory.path().to_owned(),
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            control: TcpListener::bind("127.0.0.1:0").unwrap(),
+            faults: faults::Plan::default(),
             tls: true,
             signers: vec![key(7).1.into_array()],
             settings: SETTINGS,
@@ -670,4 +672,21 @@ fn the_simulator_makes_a_credential_once_and_keeps_it() {
         start().err(),
         Some(simulator::SimulatorError::Credential(_))
     ));
+}
+
+#[test]
+fn the_venue_inside_the_service_has_no_control_routes() {
+    let bench = Bench::new();
+    for (method, target) in [
+        ("GET", "/sim/faults"),
+        ("PUT", "/sim/faults"),
+        ("DELETE", "/sim/faults"),
+        ("GET", "/sim/calls"),
+        ("GET", "/sim/accepted"),
+        ("GET", "/sim/orders"),
+        ("GET", "/sim/fills"),
+    ] {
+        let answer = bench.call_as("trader", method, target, "{}");
+        assert_eq!(code(&answer), (404, "NOT_FOUND"), "{method} {target}");
+    }
 }
