@@ -16,6 +16,7 @@ mod health;
 mod keys;
 mod lane;
 mod order_answer;
+mod order_list;
 mod order_request;
 mod problem;
 mod rate;

@@ -17,6 +17,7 @@ use super::body::Body;
 use super::caller::Identified;
 use super::fields::{Fields, text};
 use super::lane::WorkerLane;
+use super::order_list::{self, Listed};
 use super::order_request::{self, client_order_id};
 use super::problem::Problem;
 use super::shared::Shared;
@@ -62,12 +63,18 @@ pub async fn orders(
     shared: web::Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
     let filter = order_filter(request.query_string())?;
-    let page = read(&shared, move |views| views.orders(&filter)).await?;
-    let floor = shared.system.floor();
+    let floor = shared.system.floor().clone();
+    let page = read(&shared, move |views| {
+        order_list::list(views, &floor, &filter)
+    })
+    .await?;
     let orders: Vec<Value> = page
         .items
         .iter()
-        .map(|view| order_answer::of_view(view, floor.order(&view.order.order_id).as_ref()))
+        .map(|listed| match listed {
+            Listed::Viewed(view, present) => order_answer::of_view(view, present.as_deref()),
+            Listed::Present(state) => order_answer::of_state(state),
+        })
         .collect();
     Ok(HttpResponse::Ok().json(json!({
         "orders": orders,

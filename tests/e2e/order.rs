@@ -353,3 +353,42 @@ fn a_pause_stops_orders_but_no_cancels_and_a_resume_ends_it() {
     assert_eq!(admin.status()["status"], "active");
     bot.order(&filling("pause-2")).expect(201);
 }
+
+#[test]
+fn an_order_stands_in_the_very_next_listing() {
+    const ORDERS: usize = 100;
+    let daemon = Daemon::spawn();
+    let caller = daemon.caller("system");
+    for n in 0..ORDERS {
+        let placed = caller.order(&resting(&format!("listed-{n}"))).expect(201);
+        let listed = caller
+            .get("/trading/orders?status=open&limit=3")
+            .expect(200);
+        let newest = &listed["orders"][0];
+        assert_eq!(
+            newest["order_id"], placed["order_id"],
+            "order {n}: {listed}"
+        );
+        assert_eq!(newest["status"], "open", "order {n}: {listed}");
+        assert!(newest["fees"].is_string(), "order {n}: {listed}");
+    }
+    let id = "/trading/orders?client_order_id=listed-7";
+    let cancelled = caller.get(id).expect(200)["orders"][0].clone();
+    let path = format!(
+        "/trading/orders/{}",
+        cancelled["order_id"].as_str().unwrap()
+    );
+    caller.delete(&path).expect(200);
+    let mut open = 0;
+    let mut after = String::new();
+    for _ in 0..ORDERS {
+        let page = caller.get(&format!("/trading/orders?status=open&limit=7{after}"));
+        let page = page.expect(200);
+        open += page["orders"].as_array().unwrap().len();
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(open, ORDERS - 1, "all but the cancelled one, each once");
+}

@@ -255,6 +255,15 @@ impl Orders {
         self.open.values().collect()
     }
 
+    /// The `limit` newest of those at hand that fit, newest first. Looks at all of them: for lists,
+    /// not for an order's way.
+    pub fn newest(&self, limit: usize, fits: impl Fn(&OrderState) -> bool) -> Vec<OrderState> {
+        let at_hand = self.open.values().chain(self.ended.by_id.values());
+        let mut newest: Vec<_> = at_hand.filter(|state| fits(state)).collect();
+        newest.sort_unstable_by_key(|state| std::cmp::Reverse(state.journal_seq));
+        newest.into_iter().take(limit).cloned().collect()
+    }
+
     /// Orders on their way or in doubt.
     pub fn unanswered(&self) -> usize {
         let unknown = |state: &&OrderState| {
