@@ -15,6 +15,7 @@ use flashguard_actors::domain::identity::Principal;
 use flashguard_actors::domain::market::{Market, Symbol};
 use flashguard_actors::gate::Limits;
 use flashguard_actors::journal::actor::JournalActor;
+use flashguard_actors::journal::episodes::RecordBound;
 use flashguard_actors::journal::fold::{self, Folding};
 use flashguard_actors::journal::record::{Entry, Fact};
 use flashguard_actors::journal::writer::WriterSettings;
@@ -195,7 +196,14 @@ impl Application {
         let (venue, paper) = open_venue(
             &directory, &settings, &vault, &state, &keys, &latch, &clock, &entropy,
         )?;
-        let access = Arc::new(open_access(&vault, &state, &settings, &entropy)?);
+        let record_bound = RecordBound::default();
+        let access = Arc::new(open_access(
+            &vault,
+            &state,
+            &settings,
+            &record_bound,
+            &entropy,
+        )?);
         let behind_ms = journal.head().last_time.millis_since(clock.now());
         let behind = (behind_ms > CLOCK_BEHIND_MAX_MS)
             .then(|| format!("the clock is {behind_ms} ms behind the journal's last record"));
@@ -234,6 +242,7 @@ impl Application {
             state,
             halt_because,
             alarm,
+            record_bound,
             settings: system_settings(&settings),
         })
         .await?;
@@ -444,6 +453,7 @@ fn open_access(
     vault: &Vault,
     state: &State,
     settings: &Settings,
+    bound: &RecordBound,
     entropy: &SharedEntropy,
 ) -> Result<Access, OpenError> {
     let (verifiers, problems) = open_verifiers(vault, &state.keys);
@@ -458,6 +468,7 @@ fn open_access(
         token_key,
         lifetime_s,
         entropy.clone(),
+        bound.clone(),
     ))
 }
 

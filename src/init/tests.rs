@@ -9,6 +9,7 @@ use super::*;
 use crate::stores::sqlite::journal::SqliteReader;
 use flashguard_actors::auth::{Access, AuthFold};
 use flashguard_actors::domain::clock::{Clock, SystemClock, SystemEntropy};
+use flashguard_actors::journal::episodes::RecordBound;
 use flashguard_actors::journal::fold::Folding;
 use flashguard_actors::journal::fold::Running;
 use flashguard_actors::journal::record::Record;
@@ -151,6 +152,7 @@ fn what_was_made_opens_again_and_the_keys_come_in() {
         token_key,
         3_600,
         Arc::new(SystemEntropy),
+        RecordBound::default(),
     );
     let now = SystemClock.now();
     for (key, role) in [

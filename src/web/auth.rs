@@ -4,12 +4,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use flashguard_actors::auth::{Access, AuthError};
 use flashguard_actors::journal::AppendError;
-use flashguard_actors::journal::record::{Entry, Fact};
+use flashguard_actors::journal::record::Entry;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::body::Body;
-use super::caller::{Identified, bearer, origin, refused};
+use super::caller::{Identified, bearer, origin, record_refusal, refused};
 use super::fields::{Fields, text};
 use super::problem::Problem;
 use super::shared::Shared;
@@ -58,12 +58,10 @@ fn login_refused(request: &HttpRequest, shared: &Shared, error: AuthError) -> Pr
         return refused(error);
     }
     let from = request.peer_addr().map(|address| address.ip());
-    let count = from.and_then(|from| shared.access.login_failed(from, shared.clock.now()));
-    if let Some(count) = count {
-        let entry = Entry::of("auth", Fact::AuthFailed { count }).with(origin(request));
-        if let Err(error) = shared.system.floor().journal.append_quietly(entry) {
-            tracing::warn!(error = error.internal(), "a failed login was not recorded");
-        }
+    let refusals = shared.access.refusals();
+    let entry = from.and_then(|from| refusals.login_failed(from, shared.clock.now()));
+    if let Some(entry) = entry {
+        record_refusal(shared, entry.with(origin(request)));
     }
     let message = "this API key is not valid";
     Problem::new(StatusCode::UNAUTHORIZED, error.login_code(), message)

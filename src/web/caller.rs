@@ -9,9 +9,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, USER_AGENT};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
-use flashguard_actors::auth::{AuthError, bearer_of};
-use flashguard_actors::domain::identity::Caller;
-use flashguard_actors::journal::record::Private;
+use flashguard_actors::auth::{AuthError, Refused, bearer_of};
+use flashguard_actors::domain::identity::{Caller, Permission};
+use flashguard_actors::journal::record::{Entry, Private};
 
 use super::problem::Problem;
 use super::routes::Needs;
@@ -65,12 +65,34 @@ fn identify(request: &HttpRequest, needs: Needs) -> Result<Option<Caller>, Probl
         .map_err(refused)?;
     match needs {
         Needs::Permission(permission) if !caller.role.may(permission) => {
+            denied(request, shared, &caller, permission);
             let message = format!("this needs the permission {}", permission.as_str());
             Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
                 .with("permission", permission.as_str())
                 .with("role", caller.role.as_str()))
         }
         _ => Ok(Some(caller)),
+    }
+}
+
+/// Counts a request without the permission for it, and journals it when its episode asks for that.
+fn denied(request: &HttpRequest, shared: &Shared, caller: &Caller, permission: Permission) {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let refused = Refused {
+        route: format!("{} {pattern}", request.method()),
+        permission: permission.as_str().to_owned(),
+    };
+    let now = shared.clock.now();
+    let refusals = shared.access.refusals();
+    if let Some(entry) = refusals.denied(&caller.principal, refused, now) {
+        record_refusal(shared, entry.with(origin(request)));
+    }
+}
+
+/// Journals a refusal. The answer does not wait for it.
+pub(super) fn record_refusal(shared: &Shared, entry: Entry) {
+    if let Err(error) = shared.system.floor().journal.append_quietly(entry) {
+        tracing::warn!(error = error.internal(), "a refusal was not recorded");
     }
 }
 

@@ -5,7 +5,6 @@
 //! or one with another role, kills its tokens at once.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -13,11 +12,12 @@ use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 
 use super::api_key::{self, Presented, Verifier};
-use super::episodes::FailedLogins;
 use super::fold::{ApiKeyMeta, AuthFold, is_over};
+use super::refusals::Refusals;
 use super::token::{Claims, TokenKey};
 use crate::domain::clock::{EntropyFailed, SharedEntropy, UnixMicros};
 use crate::domain::identity::{Caller, Principal, Role};
+use crate::journal::episodes::RecordBound;
 use crate::journal::record::{Fact, Fold as _, Record};
 
 /// Tokens whose signature was checked and is remembered.
@@ -114,7 +114,7 @@ pub struct Access {
     /// By SHA-256 of the token: what a checked signature stands for. Time and revocation are not in
     /// it.
     checked: RwLock<HashMap<[u8; 32], Arc<Claims>>>,
-    failed: Mutex<FailedLogins>,
+    refusals: Refusals,
     token_key: TokenKey,
     token_lifetime_s: u64,
     entropy: SharedEntropy,
@@ -158,19 +158,21 @@ impl Key {
 
 impl Access {
     /// Access for the keys of `fold` that `verifiers` (by key id) can prove. Tokens are signed by
-    /// `token_key` and count for `token_lifetime_s` (`auth.token_lifetime_s`).
+    /// `token_key` and count for `token_lifetime_s` (`auth.token_lifetime_s`). `bound` is shared with
+    /// whatever else is refused and recorded.
     pub fn new(
         fold: AuthFold,
         verifiers: HashMap<String, Verifier>,
         token_key: TokenKey,
         token_lifetime_s: u64,
         entropy: SharedEntropy,
+        bound: RecordBound,
     ) -> Self {
         let access = Self {
             keys: ArcSwap::default(),
             revoked: ArcSwap::default(),
             checked: RwLock::default(),
-            failed: Mutex::default(),
+            refusals: Refusals::new(bound),
             known: Mutex::new(Known {
                 fold,
                 verifiers,
@@ -296,15 +298,9 @@ impl Access {
         self.publish(&known);
     }
 
-    /// Counts a failed login from an address. `Some(count)` is to be journaled now (J6).
-    pub fn login_failed(&self, from: IpAddr, now: UnixMicros) -> Option<u64> {
-        self.failed.lock().observe(from, now)
-    }
-
-    /// Counts of failed logins to be journaled now, by address (`None` = many). Called about once a
-    /// second.
-    pub fn failed_logins_due(&self, now: UnixMicros) -> Vec<(Option<IpAddr>, u64)> {
-        self.failed.lock().due(now)
+    /// What was refused, counted for the journal.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     fn publish(&self, known: &Known) {

@@ -5,6 +5,7 @@ use crate::auth::{ApiKey, NewApiKey};
 use crate::domain::clock::SystemEntropy;
 use crate::domain::identity::{Client, Owner};
 use crate::domain::secret::SecretBytes;
+use crate::journal::episodes::RecordBound;
 
 const NOW: UnixMicros = UnixMicros(1_795_519_533_000_000);
 const LIFETIME_S: u64 = 3_600;
@@ -23,6 +24,7 @@ fn access() -> Access {
         token_key,
         LIFETIME_S,
         Arc::new(SystemEntropy),
+        RecordBound::default(),
     )
 }
 

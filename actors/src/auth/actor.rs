@@ -1,9 +1,9 @@
-//! The auth actor: makes and takes away API keys, and records failed logins, bounded.
+//! The auth actor: makes and takes away API keys, and records failed logins and
+//! forbidden requests, bounded.
 //!
 //! Requests are not checked here but by [`Access`], which every thread reads; an actor that restarts
 //! keeps nobody out.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use super::issue::{self, CreatedApiKey, IssueError, VerifierStore};
 use super::messages::{CreateApiKey, ListApiKeys, RevokeApiKey};
 use crate::domain::clock::{SharedClock, SharedEntropy};
 use crate::journal::Journal;
-use crate::journal::record::{Entry, Fact, Private};
+use crate::journal::record::Entry;
 
-/// How often it looks whether counts of failed logins are due.
+/// How often it looks whether counts of refusals are due.
 const LOOK_EVERY_MS: u64 = 1_000;
 
 /// What the actor works with. All of it outlives the actor.
@@ -45,25 +45,17 @@ impl AuthActor {
         Self { means }
     }
 
-    fn record_failed_logins(&mut self, _: &mut Context<Self>) {
-        let due = self.means.access.failed_logins_due(self.means.clock.now());
-        for (from, count) in due {
-            let entry = failed_logins(from, count);
+    fn record_refusals(&mut self, _: &mut Context<Self>) {
+        self.write(self.means.access.refusals().due(self.means.clock.now()));
+    }
+
+    fn write(&self, refusals: Vec<Entry>) {
+        for entry in refusals {
             if let Err(error) = self.means.journal.append_quietly(entry) {
-                tracing::warn!(%error, count, "failed logins are not in the journal");
+                tracing::warn!(%error, "a count of refusals is not in the journal");
             }
         }
     }
-}
-
-/// The entry for failed logins from an address (`None` = from many).
-pub fn failed_logins(from: Option<IpAddr>, count: u64) -> Entry {
-    let address = from.map_or_else(|| "many".to_owned(), |address| address.to_string());
-    let private = Private {
-        address: Some(address),
-        ..Private::default()
-    };
-    Entry::of("auth", Fact::AuthFailed { count }).with(private)
 }
 
 impl Actor for AuthActor {
@@ -71,7 +63,11 @@ impl Actor for AuthActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let every = Duration::from_millis(LOOK_EVERY_MS);
-        ctx.run_interval(every, Self::record_failed_logins);
+        ctx.run_interval(every, Self::record_refusals);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.write(self.means.access.refusals().left());
     }
 }
 

@@ -204,7 +204,8 @@ mod tests {
         let secret = SecretBytes::random(32, &SystemEntropy).unwrap();
         let token_key = TokenKey::new("jwt/1".into(), secret).unwrap();
         let (fold, none) = (AuthFold::default(), HashMap::new());
-        let access = Access::new(fold, none, token_key, 60, Arc::new(SystemEntropy));
+        let entropy = Arc::new(SystemEntropy);
+        let access = Access::new(fold, none, token_key, 60, entropy, Default::default());
         let means = AuthMeans {
             access: Arc::new(access),
             verifiers: Arc::new(store),

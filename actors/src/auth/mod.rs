@@ -12,19 +12,18 @@ mod access;
 #[cfg(feature = "runtime")]
 mod actor;
 mod api_key;
-mod episodes;
 mod fold;
 #[cfg(feature = "runtime")]
 mod issue;
 #[cfg(feature = "runtime")]
 mod messages;
+mod refusals;
 mod token;
 
 pub use access::{Access, AuthError, Login, bearer_of};
 #[cfg(feature = "runtime")]
-pub use actor::{AuthActor, AuthMeans, failed_logins};
+pub use actor::{AuthActor, AuthMeans};
 pub use api_key::{ApiKey, ApiKeyId, NewApiKey, NotAnApiKey, Verifier};
-pub use episodes::{Episodes, FailedLogins};
 pub use fold::{ApiKeyMeta, AuthFold};
 #[cfg(feature = "runtime")]
 pub use issue::{
@@ -32,6 +31,7 @@ pub use issue::{
 };
 #[cfg(feature = "runtime")]
 pub use messages::{CreateApiKey, ListApiKeys, RevokeApiKey};
+pub use refusals::{Refusals, Refused};
 pub use token::{
     CLOCK_LEEWAY_S, TokenKey, TokenKeyError, TokenKeyTooShort, TokenSetupError, install_provider,
 };

@@ -11,6 +11,7 @@ pub mod ack;
 pub mod actor;
 pub mod checkpoint;
 pub mod encoding;
+pub mod episodes;
 pub mod fold;
 #[cfg(feature = "runtime")]
 pub mod messages;

@@ -187,9 +187,9 @@ pub enum Fact {
     /// Refusals of one client, bounded: the first of an episode, then counts per window.
     #[serde(rename = "order.denied")]
     OrderDenied {
-        /// Whose.
-        client: Client,
-        /// Codes of the rules broken by the first of them.
+        /// Whose; `None` = of many clients.
+        client: Option<Client>,
+        /// Codes of the rules broken by the last of them.
         codes: Vec<String>,
         /// How many orders this record stands for.
         count: u64,
@@ -341,6 +341,17 @@ pub enum Fact {
         /// How many attempts this record stands for.
         count: u64,
     },
+    /// Requests without the permission for them: the first of a credential's episode, then counts per
+    /// window.
+    #[serde(rename = "auth.denied")]
+    AuthDenied {
+        /// Method and pattern of the last one's route, `many` where credentials are not told apart.
+        route: String,
+        /// The permission it needs.
+        permission: String,
+        /// How many requests this record stands for.
+        count: u64,
+    },
     /// A token was taken back.
     #[serde(rename = "auth.token_revoked")]
     TokenRevoked {
@@ -393,7 +404,7 @@ pub struct Private {
 
 impl Fact {
     /// All kinds that this program knows.
-    pub const KINDS: [&'static str; 31] = [
+    pub const KINDS: [&'static str; 32] = [
         "system.initialised",
         "system.started",
         "system.stopped",
@@ -423,6 +434,7 @@ impl Fact {
         "apikey.revoked",
         "auth.login",
         "auth.failed",
+        "auth.denied",
         "auth.token_revoked",
         "checkpoint.signed",
     ];
@@ -459,6 +471,7 @@ impl Fact {
             Self::ApiKeyRevoked { .. } => "apikey.revoked",
             Self::AuthLogin { .. } => "auth.login",
             Self::AuthFailed { .. } => "auth.failed",
+            Self::AuthDenied { .. } => "auth.denied",
             Self::TokenRevoked { .. } => "auth.token_revoked",
             Self::CheckpointSigned { .. } => "checkpoint.signed",
         }
@@ -476,9 +489,10 @@ impl Fact {
             | Self::Fill { .. }
             | Self::PositionReconciled { .. }
             | Self::OrderDenied { .. } => Class::TradingData,
-            Self::AuthLogin { .. } | Self::AuthFailed { .. } | Self::TokenRevoked { .. } => {
-                Class::UserData
-            }
+            Self::AuthLogin { .. }
+            | Self::AuthFailed { .. }
+            | Self::AuthDenied { .. }
+            | Self::TokenRevoked { .. } => Class::UserData,
             Self::SystemStarted { .. }
             | Self::SystemStopped
             | Self::SystemRecovered { .. }

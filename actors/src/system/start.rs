@@ -18,6 +18,7 @@ use crate::emergency::halt::{Emergency, HaltOrder, Trigger};
 use crate::emergency::watch::Watch;
 use crate::gate::{Gate, Limits};
 use crate::journal::Journal;
+use crate::journal::episodes::RecordBound;
 use crate::journal::record::{Entry, Fact};
 use crate::key_manager::KeyManager;
 use crate::ports::journal::JournalReaders;
@@ -28,6 +29,7 @@ use crate::supervision::{
     ActorName, Broadcast, ChildSpec, Event, Exit, NameError, Placement, Policy, Stable,
     SuperviseError, Supervision, Supervisor, SystemHandle, SystemThread, ThreadError,
 };
+use crate::trading::denials::DenialLog;
 use crate::trading::desk::Desk;
 use crate::trading::door::Door;
 use crate::trading::engine::EngineActor;
@@ -85,6 +87,8 @@ pub struct Parts {
     pub halt_because: Option<String>,
     /// The one whose hooks the journal was opened with.
     pub alarm: JournalAlarm,
+    /// Bounds the records of whatever is refused; shared with who may come in.
+    pub record_bound: RecordBound,
     /// Numbers.
     pub settings: SystemSettings,
 }
@@ -366,7 +370,7 @@ fn floor(parts: &Parts, emergency: &Arc<Emergency>) -> Arc<Floor> {
         orders: Mutex::new(ledger.orders),
         fills: AsyncMutex::new(ledger.fills),
         in_flight: Default::default(),
-        denials: Default::default(),
+        denials: DenialLog::new(parts.record_bound.clone()),
         times: OrderTimes {
             send_ttl_ms: parts.settings.order_send_ttl_ms,
         },

@@ -1,97 +1,84 @@
-//! Refusals in the journal, bounded: the first of an episode at once, then a count per window (J6).
-
-use std::collections::HashMap;
+//! Denied orders in the journal, bounded: the first of an episode at once, then a count per window (J6).
 
 use parking_lot::Mutex;
 
 use crate::domain::clock::UnixMicros;
 use crate::domain::denial::Denials;
-use crate::domain::identity::Client;
+use crate::domain::identity::{Caller, Client};
 use crate::gate::codes;
+use crate::journal::episodes::{Episodes, RecordBound};
 use crate::journal::record::{Entry, Fact, Private};
 
 /// One counting record per client in this time.
 const WINDOW_MS: u64 = 10_000;
 
-/// Clients that were refused lately. As many as API keys at most.
-#[derive(Default)]
-pub struct DenialLog {
-    episodes: Mutex<HashMap<Client, Episode>>,
-}
-
-struct Episode {
-    window_ends: UnixMicros,
-    uncounted: u64,
-    codes: Vec<String>,
-}
+/// Clients that were denied orders lately, with the codes of the last denial.
+pub struct DenialLog(Mutex<Episodes<Client, Vec<String>>>);
 
 impl DenialLog {
-    /// Counts a refusal; the entry to journal when it opens an episode.
-    pub fn denied(&self, client: &Client, denials: &Denials, now: UnixMicros) -> Option<Entry> {
-        let mut episodes = self.episodes.lock();
-        let codes = codes(&denials.0);
-        if let Some(episode) = episodes.get_mut(client) {
-            episode.uncounted += 1;
-            episode.codes = codes;
-            return None;
-        }
-        let window_ends = now.plus_millis(WINDOW_MS);
-        let episode = Episode {
-            window_ends,
-            uncounted: 0,
-            codes: codes.clone(),
-        };
-        episodes.insert(client.clone(), episode);
-        let detail = serde_json::to_value(&denials.0).ok();
-        Some(entry(client, codes, 1).with(Private {
-            detail,
-            ..Private::default()
-        }))
+    /// Nothing denied yet; `bound` is shared with whatever else is refused and recorded.
+    pub fn new(bound: RecordBound) -> Self {
+        Self(Mutex::new(Episodes::new(WINDOW_MS, bound)))
     }
 
-    /// Entries for windows that have passed; an episode without a further refusal ends.
+    /// Counts a refusal; the entry to journal when it opens an episode.
+    pub fn denied(&self, caller: &Caller, denials: &Denials, now: UnixMicros) -> Option<Entry> {
+        let codes = codes(&denials.0);
+        let (client, note) = (caller.client.clone(), codes.clone());
+        let count = self.0.lock().observe(client.clone(), note, now)?;
+        let private = Private {
+            detail: serde_json::to_value(&denials.0).ok(),
+            ..Private::default()
+        };
+        let entry = entry(Some(client), codes, count).with(private);
+        Some(entry.by(caller.principal.clone()))
+    }
+
+    /// Entries for windows that have passed. To be called about once a second.
     pub fn passed(&self, now: UnixMicros) -> Vec<Entry> {
-        let mut counts = Vec::new();
-        self.episodes.lock().retain(|client, episode| {
-            if now < episode.window_ends {
-                return true;
-            }
-            if episode.uncounted == 0 {
-                return false;
-            }
-            counts.push(entry(client, episode.codes.clone(), episode.uncounted));
-            episode.uncounted = 0;
-            episode.window_ends = now.plus_millis(WINDOW_MS);
-            true
-        });
-        counts
+        let due = self.0.lock().due(now).into_iter();
+        due.map(|due| entry(due.source, due.note, due.count))
+            .collect()
+    }
+
+    /// What was counted and is not journaled yet, for an orderly stop.
+    pub fn left(&self) -> Option<Entry> {
+        let count = self.0.lock().drain();
+        (count > 0).then(|| entry(None, Vec::new(), count))
     }
 }
 
-fn entry(client: &Client, codes: Vec<String>, count: u64) -> Entry {
-    Entry::of(
-        "gate",
-        Fact::OrderDenied {
-            client: client.clone(),
-            codes,
-            count,
-        },
-    )
+fn entry(client: Option<Client>, codes: Vec<String>, count: u64) -> Entry {
+    let fact = Fact::OrderDenied {
+        client,
+        codes,
+        count,
+    };
+    Entry::of("gate", fact)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::denial::Denial;
+    use crate::domain::identity::{Owner, Principal, Role};
 
     #[test]
     fn a_flood_of_refusals_is_one_record_and_then_one_count_per_window() {
-        let log = DenialLog::default();
-        let client = Client::try_from("bot".to_owned()).unwrap();
+        let log = DenialLog::new(RecordBound::default());
+        let caller = Caller {
+            principal: Principal::api_key("bot"),
+            owner: Owner::try_from("ann".to_owned()).unwrap(),
+            client: Client::try_from("bot".to_owned()).unwrap(),
+            role: Role::System,
+            key_created_us: UnixMicros(0),
+            key_made_locally: true,
+        };
         let denials = Denials(vec![Denial::UnknownSymbol { symbol: "X".into() }]);
         let at = |ms| UnixMicros(ms * 1_000);
-        assert!(log.denied(&client, &denials, at(0)).is_some());
-        assert!((1..1_000).all(|_| log.denied(&client, &denials, at(1)).is_none()));
+        let denied = |ms| log.denied(&caller, &denials, at(ms));
+        assert!(denied(0).is_some());
+        assert!((1..1_000).all(|_| denied(1).is_none()));
         assert!(log.passed(at(WINDOW_MS - 1)).is_empty());
         let counts = log.passed(at(WINDOW_MS));
         let [
@@ -107,6 +94,9 @@ mod tests {
             log.passed(at(2 * WINDOW_MS)).is_empty(),
             "the episode ended"
         );
-        assert!(log.denied(&client, &denials, at(2 * WINDOW_MS)).is_some());
+        assert!(denied(2 * WINDOW_MS).is_some());
+        assert!(denied(2 * WINDOW_MS).is_none());
+        let left = log.left().map(|entry| entry.fact);
+        assert!(matches!(left, Some(Fact::OrderDenied { count: 1, .. })));
     }
 }

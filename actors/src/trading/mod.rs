@@ -9,7 +9,7 @@
 //! (`emergency`).
 
 pub mod cancel;
-mod denials;
+pub(crate) mod denials;
 pub mod desk;
 pub mod door;
 pub mod engine;

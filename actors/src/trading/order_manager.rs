@@ -119,6 +119,12 @@ impl Actor for OrderManagerActor {
         self.tick(ctx);
         ctx.run_interval(Duration::from_millis(LOOK_EVERY_MS), Self::tick);
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if let Some(entry) = self.floor.denials.left() {
+            self.floor.write_quietly(entry);
+        }
+    }
 }
 
 impl Handler<CancelOrder> for OrderManagerActor {

@@ -240,8 +240,8 @@ impl Lane {
 
     fn denied(&self, caller: &Caller, denials: Denials) -> Refusal {
         let now = self.floor.clock.now();
-        if let Some(entry) = self.floor.denials.denied(&caller.client, &denials, now) {
-            self.floor.write_quietly(entry.by(caller.principal.clone()));
+        if let Some(entry) = self.floor.denials.denied(caller, &denials, now) {
+            self.floor.write_quietly(entry);
         }
         Refusal::Denied(denials)
     }

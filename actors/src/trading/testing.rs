@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flashguard_latch::{Beat, Latch, State};
 
+use super::denials::DenialLog;
 use super::desk::Desk;
 use super::door::{Door, Pauses};
 use super::floor::{Floor, OrderTimes};
@@ -13,6 +14,7 @@ use crate::domain::clock::{ManualClock, SeededEntropy, UnixMicros};
 use crate::gate::{Exposure, Gate, Limits};
 use crate::journal::Journal;
 use crate::journal::checkpoint::CheckpointSigner;
+use crate::journal::episodes::RecordBound;
 use crate::journal::views::ScanViews;
 use crate::journal::writer::{Hooks, WriterSettings};
 use crate::key_manager::{CHAIN_ID_DEFAULT, ChainKey, HotKeys, KeyManager, VenueCredential};
@@ -73,7 +75,7 @@ pub fn floor(venue: SharedVenue) -> Floor {
         orders: Default::default(),
         fills: Default::default(),
         in_flight: Default::default(),
-        denials: Default::default(),
+        denials: DenialLog::new(RecordBound::default()),
         times: OrderTimes { send_ttl_ms: 2_000 },
         venue_asked: AtomicBool::new(false),
         stop_trading: Arc::new(|reason| panic!("nothing halts here: {reason}")),

@@ -1,6 +1,7 @@
 //! Logging in and out over real connections.
 
 use flashguard_actors::domain::identity::Role;
+use serde_json::{Value, json};
 
 use crate::web::testing::Running;
 
@@ -108,4 +109,67 @@ fn an_api_key_is_a_credential_itself_and_is_not_logged_out() {
         server.ask("GET", "/api/v1/auth/me", Some(key), "").status,
         200
     );
+}
+
+/// What the journal knows of a kind of refusal, once each has its first record.
+fn events(running: &Running, kind: &str) -> Vec<Value> {
+    let path = format!("/audit/events?kind={kind}");
+    for _ in 0..2_000 {
+        let events = running.get(Role::Admin, &path).expect(200)["events"].clone();
+        if events.as_array().is_some_and(|events| !events.is_empty()) {
+            return events.as_array().unwrap().clone();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("no {kind} in the journal")
+}
+
+#[test]
+fn a_request_without_the_permission_is_journaled_with_who_asked_for_what() {
+    let running = Running::start();
+    let key = running.get(Role::Readonly, "/auth/me").expect(200)["principal"].clone();
+    running
+        .post(Role::Readonly, "/admin/pause", &json!({"reason": "x"}))
+        .expect_error(403, "FORBIDDEN");
+    let events = events(&running, "auth.denied");
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["principal"], key);
+    let data =
+        json!({"route": "POST /api/v1/admin/pause", "permission": "trading.pause", "count": 1});
+    assert_eq!(events[0]["data"], data);
+    assert_eq!(events[0]["private"]["address"], "127.0.0.1");
+}
+
+/// J6: whatever is refused, the journal grows by records per window, not per request.
+#[test]
+fn floods_of_refusals_grow_the_journal_by_a_few_records() {
+    const FLOOD: usize = 1_000;
+    /// The first of each kind, and a count of each for every second that the flood may take.
+    const RECORDS_MAX: u64 = 60;
+    let limits = [
+        ("gate.order_rate_per_s", "1000000"),
+        ("gate.order_rate_burst", "1000000"),
+    ];
+    let running = Running::with(1_000_000, &limits);
+    let size = || running.system().floor().journal.head().size;
+    let before = size();
+    let wrong = json!({"api_key": format!("fg_{}_{}", "0".repeat(12), "0".repeat(64))});
+    let order = json!({"symbol": "NO/SUCH", "side": "buy", "price": "1", "size": "1"});
+    for _ in 0..FLOOD {
+        let path = "/trading/orders";
+        running
+            .post(Role::Readonly, path, &order)
+            .expect_error(403, "FORBIDDEN");
+        running
+            .post(Role::System, path, &order)
+            .expect_error(422, "UNKNOWN_SYMBOL");
+        let login = running.ask("POST", "/api/v1/auth/login", None, &wrong.to_string());
+        login.expect_error(401, "INVALID_CREDENTIALS");
+    }
+    for kind in ["auth.denied", "auth.failed", "order.denied"] {
+        let events = events(&running, kind);
+        assert!(events.len() < 30, "{kind}: {} records", events.len());
+    }
+    let grown = size() - before;
+    assert!(grown <= RECORDS_MAX, "{grown} records");
 }
