@@ -1,5 +1,5 @@
 //! What a signed order costs beyond its signature: `KeyManager::sign` with the EIP-712 digest, the
-//! last hop and a framing that does next to nothing, and the same behind the gate, beside the raw
+//! last hop and the framing of the venue in memory, and the same behind the gate, beside the raw
 //! recoverable signature of `key_manager::sign_raw`.
 //!
 //! `cargo bench -p flashguard-actors --bench sign -- --raw` prints one number instead: the CPU time
@@ -14,9 +14,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use flashguard_actors::domain::clock::{SystemClock, SystemEntropy, UnixMicros};
-use flashguard_actors::domain::order::{ClientOrderId, Order};
+use flashguard_actors::domain::order::ClientOrderId;
 use flashguard_actors::domain::secret::Redacted;
 use flashguard_actors::gate::Recorded;
 use flashguard_actors::journal::Journal;
@@ -29,10 +28,9 @@ use flashguard_actors::key_manager::{
 };
 use flashguard_actors::ports::journal::memory::MemoryJournal;
 use flashguard_actors::ports::journal::{Identity, Meta};
-use flashguard_actors::ports::venue::{
-    Capabilities, CredentialView, Framed, Framing, OrderAnswer, OrderSignature, Query, Reply,
-    VenueError,
-};
+use flashguard_actors::ports::venue::Venue as _;
+use flashguard_actors::ports::venue::memory::MemoryVenue;
+use flashguard_latch::{Beat, Latch, State};
 use rustix::time::{ClockId, clock_gettime};
 
 use desk::{Desk, EXPIRES_AT_MS, buy};
@@ -41,6 +39,7 @@ use measure::{Figures, head, rounds};
 const ROUNDS: usize = 20_000;
 const ORIGIN: &str = "flashguard.bench/sign";
 const NOW: UnixMicros = UnixMicros(1_795_519_528_123_000);
+const BEAT_LIMIT: Duration = Duration::from_secs(5);
 const RECORD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A private key as good as any.
 const SCALAR: [u8; 32] = [0x42; 32];
@@ -54,17 +53,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let keys = key_manager()?;
     let recorded = recorded(&mut desk, &keys)?;
     let order = buy(2_500, 100);
+    let latch = Latch::new(State::open(0), Beat::new(BEAT_LIMIT));
+    let venue = MemoryVenue::new(Arc::new(latch), Vec::new());
+    let framing = venue.framing();
 
     let [mut raw, mut signed, mut whole] = [(); 3].map(|()| Figures::default());
     for round in 0..rounds(ROUNDS) {
         let digest = digest(round);
         raw.round(1, || sign_recoverable(&digest, &SCALAR, &SystemEntropy));
-        signed.round(1, || keys.sign(black_box(&recorded), &Bare, NOW));
+        signed.round(1, || keys.sign(black_box(&recorded), framing, NOW));
         whole.round(1, || {
             let id = desk.next_id();
             let gate = &desk.gate;
             let admitted = gate.admit(black_box(&order), &desk.client, id, EXPIRES_AT_MS);
-            (admitted, keys.sign(black_box(&recorded), &Bare, NOW))
+            (admitted, keys.sign(black_box(&recorded), framing, NOW))
         });
     }
 
@@ -157,55 +159,4 @@ fn journal() -> Result<Journal, Box<dyn Error>> {
         Hooks::none(),
     )?;
     Ok(journal)
-}
-
-/// A framing that writes the signature and nothing else.
-struct Bare;
-
-impl Framing for Bare {
-    fn name(&self) -> &'static str {
-        "bare"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            acceptance_expiry: true,
-            lookup_by_our_id: true,
-            cancel_all: true,
-        }
-    }
-
-    fn order(
-        &self,
-        _: &Order,
-        signature: &OrderSignature,
-        _: &CredentialView<'_>,
-        _: UnixMicros,
-    ) -> Framed {
-        Framed {
-            method: http::Method::POST,
-            target: "/orders".to_owned(),
-            headers: Vec::new(),
-            body: Bytes::copy_from_slice(signature.signature.as_bytes()),
-        }
-    }
-
-    fn read_order_answer(&self, status: u16, _: &[u8]) -> OrderAnswer {
-        OrderAnswer::Unclear { status }
-    }
-
-    fn query(&self, _: &Query, _: &CredentialView<'_>, _: UnixMicros) -> Framed {
-        Framed {
-            method: http::Method::GET,
-            target: "/".to_owned(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-        }
-    }
-
-    fn read(&self, _: &Query, _: u16, _: &[u8]) -> Result<Reply, VenueError> {
-        Err(VenueError::Unreadable {
-            internal: "nothing is asked here".to_owned(),
-        })
-    }
 }

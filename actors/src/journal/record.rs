@@ -360,14 +360,6 @@ pub enum Fact {
         /// When it would have ended: the revocation is forgotten after that.
         expires_us: UnixMicros,
     },
-    /// The tree's root was signed.
-    #[serde(rename = "checkpoint.signed")]
-    CheckpointSigned {
-        /// Records it covers.
-        size: u64,
-        /// RFC 6962 root, hex.
-        root: String,
-    },
 }
 
 /// The signature of an order that may have left.
@@ -404,7 +396,7 @@ pub struct Private {
 
 impl Fact {
     /// All kinds that this program knows.
-    pub const KINDS: [&'static str; 32] = [
+    pub const KINDS: [&'static str; 31] = [
         "system.initialised",
         "system.started",
         "system.stopped",
@@ -436,7 +428,6 @@ impl Fact {
         "auth.failed",
         "auth.denied",
         "auth.token_revoked",
-        "checkpoint.signed",
     ];
 
     /// As it is written.
@@ -473,7 +464,6 @@ impl Fact {
             Self::AuthFailed { .. } => "auth.failed",
             Self::AuthDenied { .. } => "auth.denied",
             Self::TokenRevoked { .. } => "auth.token_revoked",
-            Self::CheckpointSigned { .. } => "checkpoint.signed",
         }
     }
 
@@ -510,8 +500,7 @@ impl Fact {
             | Self::KeySealed { .. }
             | Self::KeyCurrent { .. }
             | Self::ApiKeyCreated { .. }
-            | Self::ApiKeyRevoked { .. }
-            | Self::CheckpointSigned { .. } => Class::AuditLogs,
+            | Self::ApiKeyRevoked { .. } => Class::AuditLogs,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use flashguard_latch::{Beat, Latch, State};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -13,53 +13,14 @@ use crate::domain::order::{Order, OrderId, OrderType, Side};
 use crate::domain::secret::Redacted;
 use crate::journal::record::{Fact, Fold, Record};
 use crate::ports::key_store::{KeyName, KeyStore, MemoryKeyStore};
-use crate::ports::venue::{
-    Capabilities, CredentialView, Framed, Framing, OrderAnswer, OrderSignature, Query, Reply,
-    VenueError,
-};
+use crate::ports::venue::memory::MemoryVenue;
+use crate::ports::venue::{Query, SharedVenue};
 
-/// A framing that shows what it was given.
-struct Echo;
-
-impl Framing for Echo {
-    fn name(&self) -> &'static str {
-        "echo"
-    }
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            acceptance_expiry: true,
-            lookup_by_our_id: true,
-            cancel_all: true,
-        }
-    }
-    fn order(
-        &self,
-        order: &Order,
-        signature: &OrderSignature,
-        credential: &CredentialView<'_>,
-        now: UnixMicros,
-    ) -> Framed {
-        Framed {
-            method: http::Method::POST,
-            target: format!("/orders?at={}", now.0),
-            headers: vec![("x-api-key", credential.api_key.to_owned())],
-            body: Bytes::from(format!("{} {}", order.order_id, signature.signature)),
-        }
-    }
-    fn read_order_answer(&self, status: u16, _: &[u8]) -> OrderAnswer {
-        OrderAnswer::Unclear { status }
-    }
-    fn query(&self, query: &Query, credential: &CredentialView<'_>, _: UnixMicros) -> Framed {
-        Framed {
-            method: http::Method::GET,
-            target: format!("/{query:?}"),
-            headers: vec![("x-api-key", credential.api_key.to_owned())],
-            body: Bytes::new(),
-        }
-    }
-    fn read(&self, _: &Query, _: u16, _: &[u8]) -> Result<Reply, VenueError> {
-        Err(VenueError::CredentialRejected)
-    }
+/// The venue in memory: its framing shows the order, its signature and which credential was lent.
+fn venue() -> SharedVenue {
+    let beat = Beat::with_clock(std::time::Duration::from_secs(3_600), || 0);
+    let latch = Arc::new(Latch::new(State::open(0), beat));
+    Arc::new(MemoryVenue::new(latch, vec![]))
 }
 
 fn order() -> Order {
@@ -125,7 +86,7 @@ fn key_manager() -> KeyManager {
 #[test]
 fn a_recorded_order_is_signed_by_the_key_in_use_and_framed_whole() {
     let signed = key_manager()
-        .sign(&recorded(), &Echo, UnixMicros(42))
+        .sign(&recorded(), venue().framing(), UnixMicros(42))
         .unwrap();
     assert_eq!(signed.key_id(), "sei/1");
     assert_eq!(signed.credential_generation(), 1);
@@ -136,7 +97,8 @@ fn a_recorded_order_is_signed_by_the_key_in_use_and_framed_whole() {
         signature.signer,
         "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
     );
-    assert_eq!(signed.framed().target, "/orders?at=42");
+    assert_eq!(signed.framed().target, "/orders");
+    assert_eq!(signed.framed().headers, [("x-api-key", "key-1".to_owned())]);
     let body = std::str::from_utf8(&signed.framed().body).unwrap();
     assert_eq!(
         body,
@@ -167,7 +129,7 @@ fn recover(digest: &str, signature: &str) -> String {
 fn the_same_order_has_the_same_signature() {
     let keys = key_manager();
     let signature = || {
-        keys.sign(&recorded(), &Echo, UnixMicros(1))
+        keys.sign(&recorded(), venue().framing(), UnixMicros(1))
             .unwrap()
             .signature()
             .clone()
@@ -177,8 +139,7 @@ fn the_same_order_has_the_same_signature() {
 
 #[test]
 fn queries_are_framed_with_the_credential_in_use() {
-    let framed = key_manager().frame_query(&Echo, &Query::CancelAll, UnixMicros(1));
-    assert_eq!(framed.target, "/CancelAll");
+    let framed = key_manager().frame_query(venue().framing(), &Query::CancelAll, UnixMicros(1));
     assert_eq!(framed.headers, [("x-api-key", "key-1".to_owned())]);
 }
 

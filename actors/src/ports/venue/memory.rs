@@ -221,11 +221,12 @@ impl Framing for MemoryFraming {
         &self,
         order: &Order,
         signature: &OrderSignature,
-        _: &CredentialView<'_>,
+        credential: &CredentialView<'_>,
         _: UnixMicros,
     ) -> Framed {
         let body = format!("{} {}", order.order_id, signature.signature);
-        framed(http::Method::POST, "/orders", Bytes::from(body))
+        let body = Bytes::from(body);
+        framed(http::Method::POST, "/orders", credential, body)
     }
 
     fn read_order_answer(&self, status: u16, body: &[u8]) -> OrderAnswer {
@@ -239,8 +240,8 @@ impl Framing for MemoryFraming {
         }
     }
 
-    fn query(&self, _: &Query, _: &CredentialView<'_>, _: UnixMicros) -> Framed {
-        framed(http::Method::GET, "/", Bytes::new())
+    fn query(&self, _: &Query, credential: &CredentialView<'_>, _: UnixMicros) -> Framed {
+        framed(http::Method::GET, "/", credential, Bytes::new())
     }
 
     /// Nothing is read: the twin answers in typed form.
@@ -250,11 +251,17 @@ impl Framing for MemoryFraming {
     }
 }
 
-fn framed(method: http::Method, target: &str, body: Bytes) -> Framed {
+/// With the public part of the credential, so that it shows which one was lent.
+fn framed(
+    method: http::Method,
+    target: &str,
+    credential: &CredentialView<'_>,
+    body: Bytes,
+) -> Framed {
     Framed {
         method,
         target: target.to_owned(),
-        headers: Vec::new(),
+        headers: vec![("x-api-key", credential.api_key.to_owned())],
         body,
     }
 }
