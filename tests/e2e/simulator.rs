@@ -144,8 +144,9 @@ pub fn signer(daemon: &Daemon) -> String {
 
 /// A service that trades at a simulator, which is started with these arguments.
 pub fn trading_at_a_simulator(more: &[&str]) -> (Simulator, Daemon) {
-    let mut daemon = Daemon::initialised(&[("VENUE__ADAPTER", "http")]);
+    let mut daemon = Daemon::initialised(&[]);
     let simulator = Simulator::start(&signer(&daemon), more);
+    daemon.set("VENUE__ADAPTER", "http");
     daemon.set("VENUE__URL", simulator.url());
     if let Some(file) = simulator.ready["ca_file"].as_str() {
         daemon.set("VENUE__CA_FILE", file);

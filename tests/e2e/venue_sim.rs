@@ -39,8 +39,9 @@ fn a_venue_over_tls_is_traded_at_and_halted() {
 
 #[test]
 fn a_venue_whose_certificate_nobody_vouches_for_gets_no_order() {
-    let mut daemon = Daemon::initialised(&[("VENUE__ADAPTER", "http")]);
+    let mut daemon = Daemon::initialised(&[]);
     let simulator = Simulator::start(&signer(&daemon), &["--tls"]);
+    daemon.set("VENUE__ADAPTER", "http");
     daemon.set("VENUE__URL", simulator.url());
     let credential = simulator.credential_file();
     let imported = daemon.cli([
