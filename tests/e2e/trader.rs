@@ -1,10 +1,10 @@
 //! A client of the venue that shares nothing with the service's own: it signs orders and requests
 //! by itself and sees what happens to the bytes of each connection.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, keccak256};
 use alloy_sol_types::{SolStruct, eip712_domain, sol};
@@ -107,9 +107,17 @@ impl Trader {
         }
     }
 
+    /// Signs with another secret from now on.
+    pub fn forget_secret(&mut self) {
+        self.secret = "another".to_owned();
+    }
+
     /// A connection, plain or TLS as the simulator speaks.
     pub fn connect(&self) -> Box<dyn Stream> {
-        let tcp: TcpStream = http::connect(self.address).unwrap();
+        self.over(http::connect(self.address).unwrap())
+    }
+
+    fn over(&self, tcp: TcpStream) -> Box<dyn Stream> {
         match &self.tls {
             None => Box::new(tcp),
             Some(config) => {
@@ -122,12 +130,16 @@ impl Trader {
 
     /// The bytes of a signed request.
     fn request(&self, method: &str, target: &str, body: &str) -> String {
+        self.request_with("Connection: close", method, target, body)
+    }
+
+    fn request_with(&self, headers: &str, method: &str, target: &str, body: &str) -> String {
         let at_ms = now_ms();
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).unwrap();
         mac.update(format!("{at_ms}{method}{target}{body}").as_bytes());
         let signature = hex::encode(mac.finalize().into_bytes());
         format!(
-            "{method} {target} HTTP/1.1\r\nHost: venue\r\nConnection: close\r\n\
+            "{method} {target} HTTP/1.1\r\nHost: venue\r\n{headers}\r\n\
              X-API-Key: {}\r\nX-Timestamp: {at_ms}\r\nX-Signature: {signature}\r\n\
              Content-Length: {}\r\n\r\n{body}",
             self.api_key,
@@ -165,6 +177,34 @@ impl Trader {
         finish(self.begin(method, target, body))
     }
 
+    /// Opens the feed; the first two messages are the best prices of both markets.
+    pub fn feed(&self) -> Feed {
+        let tcp = http::connect(self.address).unwrap();
+        let mut stream = self.over(tcp.try_clone().unwrap());
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        let request = self.request_with(upgrade, "GET", "/ws", "");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.flush().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        // RFC 6455, section 1.3: the answer to this very key.
+        assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        Feed { stream, tcp }
+    }
+
+    /// Places an order that is filled at once.
+    pub fn fill(&self, id: &str) -> Outcome {
+        let body = order(id, "0.251", now_ms() + EXPIRY_MS);
+        self.call("POST", "/orders", &body)
+    }
+
     /// Places an order that rests.
     pub fn place(&self, id: &str) -> Outcome {
         self.call("POST", "/orders", &resting(id, now_ms() + EXPIRY_MS))
@@ -195,13 +235,113 @@ pub fn finish(mut stream: Box<dyn Stream>) -> Outcome {
     }
 }
 
+/// An open feed. It reads frames by itself, so that every byte is seen.
+pub struct Feed {
+    stream: Box<dyn Stream>,
+    tcp: TcpStream,
+}
+
+/// A frame of the server.
+#[derive(Debug, PartialEq)]
+pub struct Frame {
+    /// 1 text, 8 close, 9 ping, 10 pong.
+    pub kind: u8,
+    /// What it carries.
+    pub payload: Vec<u8>,
+}
+
+impl Feed {
+    /// The next frame.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends, or nothing comes in time.
+    pub fn frame(&mut self) -> io::Result<Frame> {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head)?;
+        assert_eq!(head[0] & 0xf0, 0x80, "whole frames only");
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.stream.read_exact(&mut length)?;
+                usize::from(u16::from_be_bytes(length))
+            }
+            short => usize::from(short),
+        };
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload)?;
+        let kind = head[0] & 0x0f;
+        Ok(Frame { kind, payload })
+    }
+
+    /// The next message; pings in between are passed over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::frame`].
+    pub fn message(&mut self) -> io::Result<Value> {
+        loop {
+            let frame = self.frame()?;
+            match frame.kind {
+                1 => return Ok(serde_json::from_slice(&frame.payload).unwrap()),
+                9 => {}
+                _ => panic!("{frame:?}"),
+            }
+        }
+    }
+
+    /// The next so many messages, as their types and numbers.
+    pub fn numbers<const N: usize>(&mut self) -> [(String, u64); N] {
+        std::array::from_fn(|_| {
+            let message = self.message().unwrap();
+            let kind = message["type"].as_str().unwrap().to_owned();
+            (kind, message["seq"].as_u64().unwrap())
+        })
+    }
+
+    /// Sends a frame, masked as a client must.
+    pub fn send(&mut self, kind: u8, payload: &[u8]) {
+        let length = u8::try_from(payload.len()).unwrap();
+        assert!(length < 126);
+        let mask = [1, 2, 3, 4];
+        let mut frame = vec![0x80 | kind, 0x80 | length];
+        frame.extend(mask);
+        frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
+        self.stream.write_all(&frame).unwrap();
+        self.stream.flush().unwrap();
+    }
+
+    /// Nothing comes for a while, and the connection stays open.
+    #[track_caller]
+    pub fn expect_silence(&mut self) {
+        const A_WHILE: Duration = Duration::from_millis(200);
+        let before = self.tcp.read_timeout().unwrap();
+        self.tcp.set_read_timeout(Some(A_WHILE)).unwrap();
+        let error = self.message().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+        self.tcp.set_read_timeout(before).unwrap();
+    }
+
+    /// The connection ends without a close frame.
+    #[track_caller]
+    pub fn expect_cut(&mut self) {
+        let error = self.message().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+    }
+}
+
 /// A signed order to buy that rests: below the bid.
 pub fn resting(id: &str, expires_at_ms: u64) -> String {
+    order(id, "0.24", expires_at_ms)
+}
+
+/// A signed order to buy.
+fn order(id: &str, price: &str, expires_at_ms: u64) -> String {
     let order = Order {
         market: "SEI/USDC".into(),
         side: "buy".into(),
         orderType: "limit".into(),
-        price: "0.24".into(),
+        price: price.into(),
         size: "100".into(),
         orderId: id.into(),
         expiresAtMs: expires_at_ms,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::daemon::{filling, program, run_bounded};
 use super::simulator::{Simulator, trading_at_a_simulator};
-use super::trader::{Outcome, Trader, finish, now_ms, resting, signer};
+use super::trader::{Feed, Outcome, Trader, finish, now_ms, resting, signer};
 use super::until::until;
 
 /// Longer than any test: what waits so long ends because the plan is replaced.
@@ -77,7 +77,7 @@ impl Bench {
 type Case = (&'static str, fn(&Bench));
 
 /// Every kind of fault with its case. That none is missing is seen in the simulator's own counts.
-const CASES: [Case; 15] = [
+const CASES: [Case; 20] = [
     ("latency", latency),
     ("throttle", throttle),
     ("status", status),
@@ -93,6 +93,11 @@ const CASES: [Case; 15] = [
     ("garbage", garbage),
     ("empty_object", empty_object),
     ("down", down),
+    ("feed.gap", feed_gap),
+    ("feed.duplicate", feed_duplicate),
+    ("feed.reorder", feed_reorder),
+    ("feed.stall", feed_stall),
+    ("feed.cut", feed_cut),
 ];
 
 fn every_fault_does_what_it_says(more: &[&str]) {
@@ -323,6 +328,123 @@ fn down(bench: &Bench) {
         assert!(!bench.has(id));
     }
     bench.until_counted("/connections/faults/down", 2);
+}
+
+/// A feed that told the best prices already, and a fault that strikes its next trade.
+fn feed(bench: &Bench, word: &str, mut fields: Value) -> Feed {
+    let mut feed = bench.trader.feed();
+    assert_eq!(numbers_of(&mut feed), [("book", 1), ("book", 2)]);
+    fields["times"] = 1.into();
+    bench.fault("feed.trade", word, fields);
+    bench.trader.fill(&format!("filled-{word}")).expect(201);
+    feed
+}
+
+fn numbers_of<const N: usize>(feed: &mut Feed) -> [(&'static str, u64); N] {
+    feed.numbers().map(|(kind, seq)| {
+        let known = ["book", "trade", "fill"];
+        let kind = known.into_iter().find(|known| *known == kind);
+        (kind.unwrap(), seq)
+    })
+}
+
+fn feed_gap(bench: &Bench) {
+    let mut feed = feed(bench, "feed.gap", json!({}));
+    assert_eq!(numbers_of(&mut feed), [("fill", 4)]);
+    // The effect is had: only the message is missing.
+    assert_eq!(bench.status("filled-feed.gap"), "filled");
+}
+
+fn feed_duplicate(bench: &Bench) {
+    let mut feed = feed(bench, "feed.duplicate", json!({}));
+    let expected = [("trade", 3), ("trade", 3), ("fill", 4)];
+    assert_eq!(numbers_of(&mut feed), expected);
+}
+
+fn feed_reorder(bench: &Bench) {
+    let mut feed = feed(bench, "feed.reorder", json!({}));
+    assert_eq!(numbers_of(&mut feed), [("fill", 4), ("trade", 3)]);
+}
+
+fn feed_stall(bench: &Bench) {
+    let mut feed = feed(bench, "feed.stall", json!({ "ms": FOR_EVER_MS }));
+    feed.expect_silence();
+    bench.simulator.no_faults();
+    assert_eq!(numbers_of(&mut feed), [("trade", 3), ("fill", 4)]);
+}
+
+fn feed_cut(bench: &Bench) {
+    let mut feed = feed(bench, "feed.cut", json!({}));
+    feed.expect_cut();
+}
+
+#[test]
+fn the_feed_tells_best_prices_trades_and_fills_as_the_routes_do() {
+    let bench = Bench::start(&[]);
+    let mut feed = bench.trader.feed();
+    for (seq, symbol, bid, ask) in [
+        (1, "SEI/USDC", "0.2499", "0.2501"),
+        (2, "ETH/USDC", "2499.5", "2500.5"),
+    ] {
+        let book = feed.message().unwrap();
+        let expected = json!({
+            "seq": seq, "type": "book", "symbol": symbol, "bid": bid, "ask": ask, "ts": book["ts"],
+        });
+        assert_eq!(book, expected);
+    }
+    bench.trader.fill("told").expect(201);
+    let trade = feed.message().unwrap();
+    let expected = json!({
+        "seq": 3, "type": "trade", "symbol": "SEI/USDC", "side": "buy", "price": "0.2501",
+        "quantity": "100", "ts": trade["ts"],
+    });
+    assert_eq!(trade, expected);
+    let mut fill = feed.message().unwrap();
+    let fields = fill.as_object_mut().unwrap();
+    assert_eq!(fields.remove("seq"), Some(json!(4)));
+    assert_eq!(fields.remove("type"), Some(json!("fill")));
+    let fills = bench.trader.call("GET", "/fills?since=0", "").expect(200);
+    assert_eq!(fills["fills"], json!([fill]));
+    assert_eq!(fills["next"], fill["fill_id"]);
+
+    feed.send(9, b"are you there?");
+    let pong = std::iter::from_fn(|| feed.frame().ok()).find(|frame| frame.kind != 9);
+    assert_eq!(
+        pong.map(|pong| (pong.kind, pong.payload)),
+        Some((10, b"are you there?".to_vec()))
+    );
+    feed.send(1, b"hello");
+    let close = std::iter::from_fn(|| feed.frame().ok()).find(|frame| frame.kind != 9);
+    let close = close.map(|close| (close.kind, close.payload[..2].to_vec()));
+    assert_eq!(close, Some((8, 1008_u16.to_be_bytes().to_vec())));
+}
+
+#[test]
+fn the_feed_is_opened_only_to_who_signs_and_asks_for_an_upgrade() {
+    let bench = Bench::start(&[]);
+    bench.trader.call("GET", "/ws", "").expect(400);
+    bench.trader.call("POST", "/ws", "").expect(404);
+    let mut stranger = Trader::at(&bench.simulator);
+    stranger.forget_secret();
+    stranger.call("GET", "/ws", "").expect(401);
+}
+
+#[test]
+fn a_feed_whose_queue_is_full_is_cut_and_the_venue_goes_on() {
+    /// More than wait for one subscriber; each order is a trade and a fill.
+    const ORDERS: usize = 600;
+    let bench = Bench::start(&[]);
+    let mut slow = feed(&bench, "feed.stall", json!({ "ms": FOR_EVER_MS }));
+    let mut quick = bench.trader.feed();
+    assert_eq!(numbers_of(&mut quick), [("book", 1), ("book", 2)]);
+    for n in 0..ORDERS {
+        bench.trader.fill(&format!("many-{n}")).expect(201);
+    }
+    slow.expect_cut();
+    for n in 0..ORDERS {
+        let seq = 3 + 2 * u64::try_from(n).unwrap();
+        assert_eq!(numbers_of(&mut quick), [("trade", seq), ("fill", seq + 1)]);
+    }
 }
 
 #[test]

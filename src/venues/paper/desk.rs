@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use alloy_sol_types::Eip712Domain;
 use flashguard_actors::domain::clock::SharedClock;
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::answer::{self, Answer};
 use super::auth::Key;
 use super::call::{Call, OrderBody, Problem};
 use super::exchange::Exchange;
+use super::feed::{Cause, Feeds, Subscriber, Subscription, subscription};
 use super::order::{NewOrder, Order, Status};
 use super::reference::STEP_MS;
 use super::store::{Store, StoreError};
@@ -46,6 +48,7 @@ enum Task {
         call: Call,
         share_pct: u64,
     },
+    Subscribe(Subscriber),
 }
 
 /// A call that was read and checked, ready to be done or answered already.
@@ -98,6 +101,23 @@ impl Counter {
         })
     }
 
+    /// Lets the owner of a key be told what happens.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`], 403 for a key that may not read, 503 when too many are told already.
+    pub async fn subscribe(&self, key: &Key) -> Result<Subscription, Problem> {
+        if !key.may(Call::Account.needs()) {
+            let message = "the API key lacks the scope that the feed needs";
+            return Err(Problem::new(403, "SCOPE", message));
+        }
+        let (subscriber, subscription) = subscription(Arc::clone(&key.account));
+        match self.carry(Errand(Ok(Task::Subscribe(subscriber)))).await {
+            Answer { status: 200, .. } => Ok(subscription),
+            _ => Err(Problem::new(503, "OVERLOADED", "too many feeds are open")),
+        }
+    }
+
     /// Does an errand and waits for the answer, which is already stored.
     pub async fn carry(&self, errand: Errand) -> Answer {
         let task = match errand.0 {
@@ -123,6 +143,7 @@ pub struct Desk {
     tasks: Receiver<Waiting>,
     /// Whether the reference walks while nobody calls.
     walks: bool,
+    feeds: Feeds,
 }
 
 /// Makes the desk and the counter in front of it. The desk ends when every counter is gone.
@@ -145,6 +166,7 @@ pub fn open(
             clock,
             tasks,
             walks,
+            feeds: Feeds::default(),
         },
         counter,
     )
@@ -185,6 +207,7 @@ impl Desk {
         let now_ms = self.clock.now().as_millis();
         let walked = self.exchange.advance(now_ms);
         self.store.write(&walked)?;
+        self.feeds.note(&walked, Cause::Reference);
         let mut answers = Vec::new();
         let mut next = first;
         while let Some(Waiting { task, reply }) = next {
@@ -196,6 +219,10 @@ impl Desk {
                     call,
                     share_pct,
                 } => self.feign(&account, call, share_pct, now_ms)?,
+                Task::Subscribe(subscriber) => match self.feeds.join(subscriber) {
+                    true => Answer::ok(Value::Null),
+                    false => out_of_order(),
+                },
             };
             answers.push((reply, answer));
             let more = answers.len() < GROUP_CALLS_MAX;
@@ -206,6 +233,7 @@ impl Desk {
             };
         }
         self.store.commit(self.exchange.references())?;
+        self.feeds.publish(&self.exchange, now_ms);
         for (reply, answer) in answers {
             // A caller who went away has lost only the answer; the order stands.
             let _ = reply.send(answer);
@@ -233,6 +261,7 @@ impl Desk {
         }
         let (order, changes) = self.exchange.place(account, terms, now_ms);
         self.store.write(&changes)?;
+        self.feeds.note(&changes, Cause::Order);
         Ok(answer::placed(&order, false))
     }
 

@@ -29,7 +29,7 @@ pub const WAIT_MS_MAX: u64 = 600_000;
 /// Longest `retry_after_s`, in seconds.
 pub const RETRY_AFTER_S_MAX: u64 = 3_600;
 
-/// A call of the venue's protocol, by the name that plans and counts use.
+/// A call of the venue's protocol, or a message of its feed, by the name that plans and counts use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CallName {
     /// `POST /orders`.
@@ -54,11 +54,17 @@ pub enum CallName {
     Markets,
     /// `GET /account`.
     Account,
+    /// A `book` message of a feed.
+    FeedBook,
+    /// A `trade` message of a feed.
+    FeedTrade,
+    /// A `fill` message of a feed.
+    FeedFill,
 }
 
 impl CallName {
     /// Every call.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Place,
         Self::Cancel,
         Self::CancelAll,
@@ -70,6 +76,9 @@ impl CallName {
         Self::Book,
         Self::Markets,
         Self::Account,
+        Self::FeedBook,
+        Self::FeedTrade,
+        Self::FeedFill,
     ];
 
     /// The name of a call.
@@ -103,7 +112,15 @@ impl CallName {
             Self::Book => "book",
             Self::Markets => "markets",
             Self::Account => "account",
+            Self::FeedBook => "feed.book",
+            Self::FeedTrade => "feed.trade",
+            Self::FeedFill => "feed.fill",
         }
+    }
+
+    /// Whether it is a message that the venue sends by itself.
+    pub fn is_feed(self) -> bool {
+        matches!(self, Self::FeedBook | Self::FeedTrade | Self::FeedFill)
     }
 }
 
@@ -164,12 +181,37 @@ pub enum Fault {
     /// Connections that are open when the plan begins are closed, and each new one before anything
     /// is read from it (under TLS: after the handshake). Counts connections, not calls.
     Down,
+    /// A message of a feed is left out; its number is used up.
+    FeedGap,
+    /// A message is sent twice, with one number.
+    FeedDuplicate,
+    /// A message is sent after the next one.
+    FeedReorder,
+    /// Nothing is sent on this feed for so long.
+    FeedStall {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
+    /// The connection is closed instead of sending the message, without a farewell.
+    FeedCut,
 }
 
 impl Fault {
     /// The word in a plan.
     pub fn word(self) -> &'static str {
         self.parts().0
+    }
+
+    /// Whether it is one of a feed's messages.
+    pub fn is_feed(self) -> bool {
+        matches!(
+            self,
+            Self::FeedGap
+                | Self::FeedDuplicate
+                | Self::FeedReorder
+                | Self::FeedStall { .. }
+                | Self::FeedCut
+        )
     }
 
     /// The word and, if it has one, the name and value of its number.
@@ -194,6 +236,35 @@ impl Fault {
             Self::Garbage => ("garbage", None),
             Self::EmptyObject => ("empty_object", None),
             Self::Down => ("down", None),
+            Self::FeedGap => ("feed.gap", None),
+            Self::FeedDuplicate => ("feed.duplicate", None),
+            Self::FeedReorder => ("feed.reorder", None),
+            Self::FeedStall { ms } => ("feed.stall", Some(("ms", ms))),
+            Self::FeedCut => ("feed.cut", None),
+        }
+    }
+}
+
+/// What a kind of fault can strike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// Any call.
+    Calls,
+    /// These calls only.
+    Only(&'static [CallName]),
+    /// Connections, before any call.
+    Connections,
+    /// Any message of a feed.
+    Feed,
+}
+
+impl On {
+    fn takes(self, name: CallName) -> bool {
+        match self {
+            Self::Calls => !name.is_feed(),
+            Self::Only(calls) => calls.contains(&name),
+            Self::Connections => false,
+            Self::Feed => name.is_feed(),
         }
     }
 }
@@ -204,57 +275,63 @@ pub struct Kind {
     pub word: &'static str,
     /// The number that it needs: name, least, most.
     pub number: Option<(&'static str, u64, u64)>,
-    /// The calls that it can strike; empty is any.
-    pub calls: &'static [CallName],
+    /// What it can strike.
+    pub on: On,
     /// Makes the fault of its number, 0 where it has none.
     make: fn(u64) -> Fault,
 }
 
 const WAIT: Option<(&str, u64, u64)> = Some(("ms", 1, WAIT_MS_MAX));
 const CODE: Option<(&str, u64, u64)> = Some(("code", 500, 599));
-const CANCELS: &[CallName] = &[CallName::Cancel, CallName::CancelAll];
+const RETRY: Option<(&str, u64, u64)> = Some(("retry_after_s", 0, RETRY_AFTER_S_MAX));
+const SHARE: Option<(&str, u64, u64)> = Some(("fraction_pct", 0, 99));
+
+const PLACE: On = On::Only(&[CallName::Place]);
+const CANCEL_ALL: On = On::Only(&[CallName::CancelAll]);
+const CANCELS: On = On::Only(&[CallName::Cancel, CallName::CancelAll]);
 
 /// Every kind of fault.
-pub const KINDS: [Kind; 15] = [
-    kind("latency", WAIT, &[], |ms| Fault::Latency { ms }),
-    kind(
-        "throttle",
-        Some(("retry_after_s", 0, RETRY_AFTER_S_MAX)),
-        &[],
-        |retry_after_s| Fault::Throttle { retry_after_s },
-    ),
-    kind("status", CODE, &[], |code| Fault::Status { code }),
-    kind("status_after", CODE, &[], |code| Fault::StatusAfter {
+pub const KINDS: [Kind; 20] = [
+    kind("latency", WAIT, On::Calls, |ms| Fault::Latency { ms }),
+    kind("throttle", RETRY, On::Calls, |retry_after_s| {
+        Fault::Throttle { retry_after_s }
+    }),
+    kind("status", CODE, On::Calls, |code| Fault::Status { code }),
+    kind("status_after", CODE, On::Calls, |code| Fault::StatusAfter {
         code,
     }),
-    kind("drop_before", None, &[], |_| Fault::DropBefore),
-    kind("drop_after", None, &[], |_| Fault::DropAfter),
-    kind("reset_mid_answer", None, &[], |_| Fault::ResetMidAnswer),
-    kind("hold", WAIT, &[], |ms| Fault::Hold { ms }),
-    kind("hang", None, &[], |_| Fault::Hang),
-    kind("late", WAIT, &[CallName::Place], |ms| Fault::Late { ms }),
-    kind(
-        "partial_cancel",
-        Some(("fraction_pct", 0, 99)),
-        &[CallName::CancelAll],
-        |fraction_pct| Fault::PartialCancel { fraction_pct },
-    ),
+    kind("drop_before", None, On::Calls, |_| Fault::DropBefore),
+    kind("drop_after", None, On::Calls, |_| Fault::DropAfter),
+    kind("reset_mid_answer", None, On::Calls, |_| {
+        Fault::ResetMidAnswer
+    }),
+    kind("hold", WAIT, On::Calls, |ms| Fault::Hold { ms }),
+    kind("hang", None, On::Calls, |_| Fault::Hang),
+    kind("late", WAIT, PLACE, |ms| Fault::Late { ms }),
+    kind("partial_cancel", SHARE, CANCEL_ALL, |fraction_pct| {
+        Fault::PartialCancel { fraction_pct }
+    }),
     kind("cancel_ignored", None, CANCELS, |_| Fault::CancelIgnored),
-    kind("garbage", None, &[], |_| Fault::Garbage),
-    kind("empty_object", None, &[], |_| Fault::EmptyObject),
-    kind("down", None, &[], |_| Fault::Down),
+    kind("garbage", None, On::Calls, |_| Fault::Garbage),
+    kind("empty_object", None, On::Calls, |_| Fault::EmptyObject),
+    kind("down", None, On::Connections, |_| Fault::Down),
+    kind("feed.gap", None, On::Feed, |_| Fault::FeedGap),
+    kind("feed.duplicate", None, On::Feed, |_| Fault::FeedDuplicate),
+    kind("feed.reorder", None, On::Feed, |_| Fault::FeedReorder),
+    kind("feed.stall", WAIT, On::Feed, |ms| Fault::FeedStall { ms }),
+    kind("feed.cut", None, On::Feed, |_| Fault::FeedCut),
 ];
 
 const fn kind(
     word: &'static str,
     number: Option<(&'static str, u64, u64)>,
-    calls: &'static [CallName],
+    on: On,
     make: fn(u64) -> Fault,
 ) -> Kind {
     Kind {
         word,
         number,
-        calls,
+        on,
         make,
     }
 }
@@ -262,7 +339,7 @@ const fn kind(
 /// Which calls a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Calls {
-    /// `*`.
+    /// `*`: all that its fault can strike.
     Any,
     /// These.
     Named(Vec<CallName>),
@@ -288,17 +365,18 @@ pub struct Rule {
 pub enum Met {
     /// A connection was opened.
     Connection,
-    /// A call came whose sender and form are in order.
+    /// A call came whose sender and form are in order, or a message is to be sent.
     Call(CallName),
 }
 
 impl Rule {
     fn is_about(&self, met: Met) -> bool {
-        match (met, &self.calls) {
-            (Met::Connection, _) => self.fault == Fault::Down,
-            (Met::Call(_), _) if self.fault == Fault::Down => false,
-            (Met::Call(_), Calls::Any) => true,
-            (Met::Call(call), Calls::Named(calls)) => calls.contains(&call),
+        match met {
+            Met::Connection => self.fault == Fault::Down,
+            Met::Call(call) => match &self.calls {
+                Calls::Any => self.fault != Fault::Down && self.fault.is_feed() == call.is_feed(),
+                Calls::Named(calls) => calls.contains(&call),
+            },
         }
     }
 

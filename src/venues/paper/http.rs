@@ -12,10 +12,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use flashguard_actors::domain::clock::SharedClock;
 
 use super::answer::Answer;
-use super::auth::{AuthError, Claim, Keys};
+use super::auth::{AuthError, Claim, Key, Keys};
 use super::call::{BODY_BYTES_MAX, Problem, read};
 use super::desk::{Counter, Errand};
 use super::faults::CallName;
+use super::feed_socket;
 use super::injection::Injection;
 use super::line::Line;
 use super::switch::Switch;
@@ -33,12 +34,17 @@ pub struct Door {
     pub faults: Option<Arc<Switch>>,
 }
 
-/// Sets up an application so that every request comes to the one handler.
+/// Sets up an application so that every request comes to the one handler, but for the feed's upgrade.
 pub fn configure(door: Door) -> impl Fn(&mut web::ServiceConfig) + Clone {
     move |config| {
         config
             .app_data(web::Data::new(door.clone()))
             .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .service(
+                web::resource("/ws")
+                    .route(web::get().to(feed_socket::open))
+                    .default_service(web::to(handle)),
+            )
             .default_service(web::to(handle));
     }
 }
@@ -92,34 +98,49 @@ fn understood(
         let message = format!("body: must be complete and at most {BODY_BYTES_MAX} bytes");
         Problem::new(413, "BODY_TOO_LARGE", message)
     })?;
-    let header = |name| {
-        request
-            .headers()
-            .get(name)
-            .map_or(&b""[..], |value| value.as_bytes())
-    };
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or("", |target| target.as_str());
-    let claim = Claim {
-        api_key: header("X-API-Key"),
-        timestamp: header("X-Timestamp"),
-        signature: header("X-Signature"),
-        method: request.method().as_str(),
-        target,
-        body: &body,
-    };
-    let now_ms = door.clock.now().as_millis();
-    let key = door.keys.authenticate(&claim, now_ms);
-    let key = key.map_err(unauthorized)?;
-    let call = read(claim.method, target, &body)?;
+    let key = believed(request, door, &body)?;
+    let call = read(request.method().as_str(), target(request), &body)?;
     if !key.may(call.needs()) {
         let message = "the API key lacks the scope that this call needs";
         return Err(Problem::new(403, "SCOPE", message));
     }
     let name = CallName::of(&call);
     Ok((name, door.counter.prepare(key, call)))
+}
+
+/// The key that signed a request.
+///
+/// # Errors
+///
+/// [`Problem`], 401.
+pub fn believed<'a>(
+    request: &HttpRequest,
+    door: &'a Door,
+    body: &[u8],
+) -> Result<&'a Key, Problem> {
+    let header = |name| {
+        request
+            .headers()
+            .get(name)
+            .map_or(&b""[..], |value| value.as_bytes())
+    };
+    let claim = Claim {
+        api_key: header("X-API-Key"),
+        timestamp: header("X-Timestamp"),
+        signature: header("X-Signature"),
+        method: request.method().as_str(),
+        target: target(request),
+        body,
+    };
+    let now_ms = door.clock.now().as_millis();
+    let key = door.keys.authenticate(&claim, now_ms);
+    key.map_err(unauthorized)
+}
+
+/// The request target as it was sent.
+fn target(request: &HttpRequest) -> &str {
+    let target = request.uri().path_and_query();
+    target.map_or("", |target| target.as_str())
 }
 
 fn unauthorized(error: AuthError) -> Problem {

@@ -1,4 +1,5 @@
-//! Does a fault to one call: the only place where the venue does not do what it should.
+//! Does a fault to one call: with `feed_socket.rs`, for the messages of a feed, the only place where the
+//! venue does not do what it should.
 //!
 //! What each fault means stands at [`Fault`]. The exchange knows of none of it; the desk only of a
 //! cancel that is feigned.
@@ -77,6 +78,12 @@ impl Injection<'_> {
                 self.carry(errand).await;
                 respond(&Answer::ok(json!({})))
             }
+            // No plan that was read lets these strike a call.
+            Fault::FeedGap
+            | Fault::FeedDuplicate
+            | Fault::FeedReorder
+            | Fault::FeedStall { .. }
+            | Fault::FeedCut => respond(&self.carry(errand).await),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The TCP connection under a request, so that a fault can really cut it.
+//! The TCP connection under a request, so that a fault, or a feed that nobody reads, can really be cut.
 //!
 //! A second descriptor of the same socket is kept beside the web server's own. Shutting the socket
 //! down through it takes effect at once, below HTTP and TLS: nothing that the server writes after

@@ -9,6 +9,7 @@
 //! http ── auth: who ── call: what ──▶ desk: one thread, one commit per group ──▶ answer
 //!                                │     │ exchange: the rules (account, book, reference, market)
 //!                                │     └ store: paper.db ◀── record ◀── control: the simulator's own
+//!                                │     └ feed ──▶ feed_socket: best prices, trades, own fills
 //!                                └ injection: what the simulator does wrong on purpose
 //!                                  (faults: the plan; switch: the plan at work; line: the connection)
 //! ```
@@ -25,6 +26,8 @@ mod control;
 mod desk;
 mod exchange;
 pub mod faults;
+mod feed;
+mod feed_socket;
 mod http;
 mod injection;
 mod line;

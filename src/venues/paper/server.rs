@@ -261,19 +261,16 @@ pub(super) fn listen(
                 .max_connections(CONNECTIONS_MAX)
                 .keep_alive(Duration::from_secs(KEEP_ALIVE_S))
                 .disable_signals();
-            let server =
-                match faults {
-                    // A caller that hangs up frees a call that a fault holds.
-                    Some(faults) => server.h1_allow_half_closed(false).on_connect(
-                        move |connection, extensions| {
-                            if let Some(line) = Line::of(connection) {
-                                faults.connected(&line);
-                                extensions.insert(line);
-                            }
-                        },
-                    ),
-                    None => server,
-                };
+            // A caller that hangs up frees a call that a fault holds.
+            let server = server.h1_allow_half_closed(faults.is_none());
+            let server = server.on_connect(move |connection, extensions| {
+                if let Some(line) = Line::of(connection) {
+                    if let Some(faults) = &faults {
+                        faults.connected(&line);
+                    }
+                    extensions.insert(line);
+                }
+            });
             let bound = match tls {
                 Some(tls) => server.listen_rustls_0_23(listener, tls),
                 None => server.listen(listener),

@@ -430,7 +430,9 @@ fn only_a_registered_signer_s_signature_over_this_very_order_counts() {
 fn what_cannot_be_read_is_400_404_405_or_413_and_changes_nothing() {
     let bench = Bench::new();
     assert_eq!(bench.call_as("trader", "POST", "/orders", "{").0, 400);
-    assert_eq!(bench.call("GET", "/ws").0, 404);
+    assert_eq!(bench.call("GET", "/nothing").0, 404);
+    // The feed is no call: it wants an upgrade.
+    assert_eq!(bench.call("GET", "/ws").0, 400);
     assert_eq!(bench.call_as("trader", "POST", "/api-keys", "{}").0, 404);
     assert_eq!(bench.call_as("trader", "POST", "/dead-man", "{}").0, 404);
     assert_eq!(bench.call("PUT", "/orders").0, 405);

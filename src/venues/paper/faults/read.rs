@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{COUNT_MAX, CallName, Calls, Fault, KINDS, Kind, PPM, Plan, RULES_MAX, Rule};
+use super::{COUNT_MAX, CallName, Calls, KINDS, Kind, On, PPM, Plan, RULES_MAX, Rule};
 
 /// Largest text of a plan, in bytes.
 pub const PLAN_BYTES_MAX: usize = 64 * 1024;
@@ -227,8 +227,7 @@ impl Reader {
         if let [Value::String(word)] = list.as_slice()
             && word == "*"
         {
-            let some_only = kind.filter(|kind| !kind.calls.is_empty());
-            if let Some(kind) = some_only {
+            if let Some(kind) = kind.filter(|kind| matches!(kind.on, On::Only(_))) {
                 self.not_for(kind, "\"*\"");
             }
             return Some(Calls::Any);
@@ -243,27 +242,28 @@ impl Reader {
                     self.wrong("calls", format!("{value} is given twice"), right.clone());
                 }
                 Some(call) => {
-                    let misplaced =
-                        |kind: &&Kind| !kind.calls.is_empty() && !kind.calls.contains(&call);
-                    if let Some(kind) = kind.filter(misplaced) {
+                    if let Some(kind) = kind.filter(|kind| !kind.on.takes(call)) {
                         self.not_for(kind, &value.to_string());
                     }
                     calls.push(call);
                 }
             }
         }
-        if kind.is_some_and(|kind| (kind.make)(0) == Fault::Down) {
-            let right = "[\"*\"]: it counts connections, not calls";
-            self.wrong("calls", "down takes no call", right);
-        }
         Some(Calls::Named(calls))
     }
 
     fn not_for(&mut self, kind: &Kind, calls: &str) {
-        let can = kind.calls.iter().map(|call| call.word());
-        let can = can.collect::<Vec<_>>().join(", ");
+        let words = |on: On| {
+            let taken = CallName::ALL.into_iter().filter(|call| on.takes(*call));
+            taken.map(CallName::word).collect::<Vec<_>>().join(", ")
+        };
+        let right = match kind.on {
+            On::Connections => "only [\"*\"]: it counts connections, not calls".to_owned(),
+            On::Calls | On::Feed => format!("only [\"*\"], {}", words(kind.on)),
+            On::Only(_) => format!("only {}", words(kind.on)),
+        };
         let problem = format!("{} cannot strike {calls}", kind.word);
-        self.wrong("calls", problem, format!("only {can}"));
+        self.wrong("calls", problem, right);
     }
 
     fn when(

@@ -31,9 +31,10 @@ fn numbers(kind: &Kind) -> Vec<u64> {
 
 /// A rule of a kind as JSON.
 fn rule_of(kind: &Kind, number: u64) -> Value {
-    let calls = kind.calls.iter().map(|call| call.word());
-    let calls = calls.collect::<Vec<_>>();
-    let calls = if calls.is_empty() { vec!["*"] } else { calls };
+    let calls = match kind.on {
+        On::Only(calls) => calls.iter().map(|call| call.word()).collect(),
+        On::Calls | On::Connections | On::Feed => vec!["*"],
+    };
     let mut rule = json!({ "calls": calls, "fault": kind.word });
     if let Some((name, ..)) = kind.number {
         rule[name] = number.into();
@@ -60,11 +61,12 @@ fn the_page_lists_every_kind_with_its_number_and_calls_and_every_call() {
         let number = kind.number.map_or(" ".to_owned(), |(name, least, most)| {
             format!(" `{name}` {least} to {most} ")
         });
-        let calls = kind.calls.iter().map(|call| format!("`{}`", call.word()));
-        let calls = match (kind.word, calls.collect::<Vec<_>>().join(", ")) {
-            ("down", _) => "`*`".to_owned(),
-            (_, none) if none.is_empty() => "any".to_owned(),
-            (_, calls) => calls,
+        let quoted = |call: &CallName| format!("`{}`", call.word());
+        let calls = match kind.on {
+            On::Calls => "any".to_owned(),
+            On::Only(calls) => calls.iter().map(quoted).collect::<Vec<_>>().join(", "),
+            On::Connections => "`*`".to_owned(),
+            On::Feed => "any of the feed".to_owned(),
         };
         let row = format!("\n| `{}` |{number}| {calls} |", kind.word);
         assert!(page.contains(&row), "no row {row:?}");
@@ -105,7 +107,9 @@ fn every_mistake_is_told_at_once_with_its_rule_and_field() {
         {"calls":["fills","orders.cancel"],"fault":"partial_cancel","fraction_pct":50,
          "fraction_pct":60},
         {"calls":["book"],"fault":"down"},
-        {"calls":["*"],"fault":"late","ms":1}
+        {"calls":["*"],"fault":"late","ms":1},
+        {"calls":["feed.fill"],"fault":"hang"},
+        {"calls":["fills"],"fault":"feed.gap"}
     ]}"#;
     let starts = [
         "sede: unknown field; known here: seed, rules",
@@ -122,8 +126,10 @@ fn every_mistake_is_told_at_once_with_its_rule_and_field() {
         "rules[3].fraction_pct: given twice; once",
         "rules[3].calls: partial_cancel cannot strike \"fills\"; only orders.cancel_all",
         "rules[3].calls: partial_cancel cannot strike \"orders.cancel\"; only orders.cancel_all",
-        "rules[4].calls: down takes no call; [\"*\"]",
+        "rules[4].calls: down cannot strike \"book\"; only [\"*\"]: it counts connections",
         "rules[5].calls: late cannot strike \"*\"; only orders.place",
+        "rules[6].calls: hang cannot strike \"feed.fill\"; only [\"*\"], orders.place,",
+        "rules[7].calls: feed.gap cannot strike \"fills\"; only [\"*\"], feed.book, feed.trade,",
     ];
     let told = mistakes(text);
     assert_eq!(told.len(), starts.len(), "{told:#?}");
@@ -262,15 +268,22 @@ fn down_counts_connections_and_nothing_else_does() {
 
 #[test]
 fn a_call_is_struck_only_by_rules_that_name_it() {
+    let fault_of = |call: CallName| if call.is_feed() { "feed.cut" } else { "hang" };
     for call in CallName::ALL {
-        let text = format!(
-            r#"{{"rules":[{{"calls":["{}"],"fault":"hang"}}]}}"#,
-            call.word()
-        );
+        let (name, fault) = (call.word(), fault_of(call));
+        let text = format!(r#"{{"rules":[{{"calls":["{name}"],"fault":"{fault}"}}]}}"#);
         let struck = done(&plan(&text), &CallName::ALL);
-        let expected = CallName::ALL.map(|other| (other == call).then_some("hang"));
+        let expected = CallName::ALL.map(|other| (other == call).then_some(fault));
         assert_eq!(struck, expected);
     }
+}
+
+#[test]
+fn a_star_takes_calls_or_messages_as_its_fault_does() {
+    let text = r#"{"rules":[{"calls":["*"],"fault":"hang"},{"calls":["*"],"fault":"feed.cut"}]}"#;
+    let struck = done(&plan(text), &CallName::ALL);
+    let expected = CallName::ALL.map(|call| Some(if call.is_feed() { "feed.cut" } else { "hang" }));
+    assert_eq!(struck, expected);
 }
 
 mod properties {
@@ -297,10 +310,9 @@ mod properties {
                 let kind: &Kind = &KINDS[kind];
                 let numbers = numbers(kind);
                 let number = if most { numbers[numbers.len() - 1] } else { numbers[0] };
-                let calls = if kind.calls.is_empty() {
-                    Calls::Any
-                } else {
-                    Calls::Named(kind.calls.to_vec())
+                let calls = match kind.on {
+                    On::Only(calls) => Calls::Named(calls.to_vec()),
+                    On::Calls | On::Connections | On::Feed => Calls::Any,
                 };
                 Rule { calls, fault: (kind.make)(number), probability_ppm, skip, times }
             };
