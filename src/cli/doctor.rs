@@ -1,6 +1,7 @@
 //! `doctor`: every component on one line, and how to mend what is wrong.
 
 mod keys;
+mod venue;
 
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -84,8 +85,10 @@ pub fn run(context: &Context, _: &Arguments) -> Result<Exit, Failure> {
         Ok(directory) => {
             findings.extend(permissions(&directory));
             findings.extend(space(context, &directory));
-            findings.extend(keys::look(context, &directory));
+            let (of_keys, hot) = keys::look(context, &directory);
+            findings.extend(of_keys);
             findings.extend(service(&directory));
+            findings.extend(venue::look(context, &directory, hot));
         }
         Err(error) => findings.push(Finding::bad(
             "data directory",

@@ -75,6 +75,13 @@ impl HttpVenue {
             latch,
         })
     }
+
+    /// What time the venue says it is: the `Date` header of an answer to a question without a
+    /// credential. `None` when there is no answer or no such header.
+    pub async fn date(&self) -> Option<String> {
+        let target = format!("{}/markets", self.target.endpoint.base_path());
+        self.questions.date(&target).await
+    }
 }
 
 impl Venue for HttpVenue {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use flashguard_actors::ports::venue::{Framed, Framing, Query, Reply, VenueError};
 use futures_util::future::BoxFuture;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
@@ -104,6 +104,14 @@ impl QueryClient {
                 Err(unreachable(format!("no answer within {waited_ms} ms")))
             })
         })
+    }
+
+    /// The `Date` header of whatever answers to a `GET` of `target` without a credential.
+    pub async fn date(&self, target: &str) -> Option<String> {
+        let url = self.url(target).ok()?;
+        let response = self.client.get(url).send().await.ok()?;
+        let text = response.headers().get(DATE)?.to_str().ok()?;
+        Some(text.to_owned())
     }
 
     async fn exchange(&self, query: &Query, framed: Framed) -> Result<Reply, VenueError> {

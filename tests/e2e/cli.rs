@@ -303,3 +303,60 @@ fn production_starts_with_a_master_key_beside_the_data_only_when_told_to() {
     daemon.start_with(&["--profile", "production"]);
     assert!(daemon.stop().success());
 }
+
+/// State and words of one finding of `doctor`, whatever its exit code.
+fn finding(daemon: &Daemon, what: &str) -> (String, String) {
+    let output = daemon.cli(["doctor", "--json"]);
+    let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = all["findings"].as_array().unwrap().clone();
+    let found = all.iter().find(|finding| finding["what"] == what);
+    let found = found.unwrap_or_else(|| panic!("nothing on {what}: {all:?}"));
+    let text = |name: &str| found[name].as_str().unwrap().to_owned();
+    (text("state"), text("found"))
+}
+
+#[test]
+fn doctor_opens_the_keys_and_asks_the_venue_and_calls_unknown_what_it_cannot_know() {
+    let mut daemon = Daemon::initialised(&[]);
+    assert_eq!(finding(&daemon, "keys").0, "ok");
+    for what in ["venue", "clock"] {
+        let (state, found) = finding(&daemon, what);
+        assert_eq!(state, "look", "{found}");
+        assert!(found.starts_with("unknown"), "{found}");
+    }
+
+    daemon.start();
+    let (state, found) = finding(&daemon, "venue");
+    assert_eq!(state, "ok", "{found}");
+    assert!(found.contains("answers; account flashguard"), "{found}");
+    let (state, found) = finding(&daemon, "clock");
+    assert_eq!(state, "ok", "{found}");
+    assert!(daemon.stop().success());
+
+    for (name, value) in PRODUCTION {
+        daemon.set(name, value);
+    }
+    let (state, found) = finding(&daemon, "venue");
+    assert_eq!(state, "bad", "{found}");
+    assert!(found.contains("cannot be reached"), "{found}");
+    assert_eq!(daemon.cli(["doctor"]).status.code(), Some(5));
+    assert!(finding(&daemon, "clock").1.starts_with("unknown"));
+
+    let sealed = daemon.data().join("keys/venue/1");
+    let sealed = if sealed.is_file() {
+        sealed
+    } else {
+        panic!("{}", sealed.display())
+    };
+    let mut bytes = std::fs::read(&sealed).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&sealed, &bytes).unwrap();
+    assert_eq!(finding(&daemon, "keys").0, "bad");
+    assert_eq!(daemon.cli(["doctor"]).status.code(), Some(6));
+    let (state, found) = finding(&daemon, "venue");
+    assert_eq!(state, "look");
+    assert!(found.starts_with("unknown"), "{found}");
+    bytes[last] ^= 1;
+    std::fs::write(&sealed, &bytes).unwrap();
+}

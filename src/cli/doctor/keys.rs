@@ -23,29 +23,33 @@ use crate::stores::sqlite::JOURNAL_FILE;
 use crate::stores::sqlite::journal::SqliteReader;
 
 /// Opens every key that the journal says is in use, and forgets it again.
-pub(super) fn look(context: &Context, directory: &DataDirectory) -> Vec<Finding> {
+///
+/// The hot keys are for the question to the venue.
+pub(super) fn look(
+    context: &Context,
+    directory: &DataDirectory,
+) -> (Vec<Finding>, Option<HotKeys>) {
     if standing(directory) != Standing::Taken {
-        return vec![Finding::warn(
-            "keys",
-            "unknown: the data directory is not initialised",
-            "make it with `flashguard init`",
-        )];
+        let found = "unknown: the data directory is not initialised";
+        let finding = Finding::warn("keys", found, "make it with `flashguard init`");
+        return (vec![finding], None);
     }
     let Ok(settings) = context.settings(Vec::new()) else {
         let found = "unknown: the settings say where the master key is, and they are not valid";
-        return vec![Finding::warn("keys", found, "mend the settings first")];
+        let finding = Finding::warn("keys", found, "mend the settings first");
+        return (vec![finding], None);
     };
     let mut findings = vec![master_key(&settings, directory)];
     let entropy: SharedEntropy = Arc::new(SystemEntropy);
     let vault = match open_vault(directory, &settings, &entropy) {
         Ok(vault) => vault,
         // Told of by the line above.
-        Err(OpenError::MasterKey(_)) => return findings,
+        Err(OpenError::MasterKey(_)) => return (findings, None),
         Err(error) => {
             let found = format!("no key can be opened: {}", chain(&error));
             let mend = "put the folder `keys` back";
             findings.push(Finding::bad("keys", Exit::Integrity, found, mend));
-            return findings;
+            return (findings, None);
         }
     };
     let journal = directory.path().join(JOURNAL_FILE);
@@ -57,12 +61,13 @@ pub(super) fn look(context: &Context, directory: &DataDirectory) -> Vec<Finding>
             let found = format!("unknown: {}", chain(&error));
             let mend = "the journal names the keys in use; flashguard audit verify looks at it";
             findings.push(Finding::bad("keys", Exit::Integrity, found, mend));
-            return findings;
+            return (findings, None);
         }
     };
-    findings.extend(opened(&vault, &keys, &origin));
+    let (opened, hot) = opened(&vault, &keys, &origin);
+    findings.extend(opened);
     findings.extend(variables(&vault, &keys));
-    findings
+    (findings, hot)
 }
 
 /// Where the master key lies, and whether it can be read there.
@@ -94,13 +99,14 @@ fn master_key(settings: &Settings, directory: &DataDirectory) -> Finding {
     }
 }
 
-fn opened(vault: &Vault, keys: &KeysFold, origin: &str) -> Vec<Finding> {
+fn opened(vault: &Vault, keys: &KeysFold, origin: &str) -> (Vec<Finding>, Option<HotKeys>) {
     let mut findings = Vec::new();
     let mut bad = |exit, error: &dyn std::error::Error, mend: &str| {
         findings.push(Finding::bad("keys", exit, chain(error), mend));
     };
+    let mut hot = None;
     match HotKeys::open(vault, keys) {
-        Ok(_) => {}
+        Ok(opened) => hot = Some(opened),
         Err(error @ KeyError::Missing { .. }) => {
             bad(
                 Exit::Usage,
@@ -130,7 +136,7 @@ fn opened(vault: &Vault, keys: &KeysFold, origin: &str) -> Vec<Finding> {
         let found = format!("{} in use, each opens", held.count());
         findings.push(Finding::good("keys", found));
     }
-    findings
+    (findings, hot)
 }
 
 /// Whether the seed's variables hold what is in use. They are never used instead of it.
