@@ -157,6 +157,9 @@ pub enum Fact {
         cursor: String,
         /// Our order; `None` for one that is not ours.
         order_id: Option<OrderId>,
+        /// The venue's id of the order. Absent in records from before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        venue_order_id: Option<VenueOrderId>,
         /// The market.
         symbol: Symbol,
         /// Buy or sell.

@@ -72,11 +72,13 @@ pub fn order_after(before: Option<OrderView>, record: &Record) -> Option<OrderVi
         }
         Fact::OrderCancelled { .. } => advance(&mut view, OrderStatus::Cancelled),
         Fact::Fill {
+            venue_order_id,
             size,
             fee,
             order_status,
             ..
         } => {
+            view.venue_order_id = view.venue_order_id.or(venue_order_id.clone());
             view.filled = view.filled.saturating_add(*size);
             view.fees = view.fees.saturating_add(*fee);
             if let Some(status) = order_status {

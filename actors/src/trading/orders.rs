@@ -220,10 +220,14 @@ impl Orders {
             }),
             Fact::Fill {
                 order_id: Some(order_id),
+                venue_order_id,
                 size,
                 ..
             } => {
-                self.change(order_id, |state| state.fill(*size));
+                self.change(order_id, |state| {
+                    state.venue_order_id = state.venue_order_id.take().or(venue_order_id.clone());
+                    state.fill(*size);
+                });
             }
             _ => {}
         }
@@ -325,6 +329,7 @@ pub(super) mod tests {
             fill_id: id.into(),
             cursor: id.into(),
             order_id: n.map(|n| OrderId(uuid::Uuid::from_u128(n))),
+            venue_order_id: VenueOrderId::try_from("V1".to_owned()).ok(),
             symbol: Symbol::parse("SEI/USDC").unwrap(),
             side: Side::Buy,
             price: Decimal::from_str_exact("0.25").unwrap(),
@@ -357,6 +362,27 @@ pub(super) mod tests {
         assert_eq!(after(&part), (S::PartiallyFilled, false));
         let whole = [intent, open, fill("a", Some(1), 4), fill("b", Some(1), 6)];
         assert_eq!(after(&whole), (S::Filled, true));
+    }
+
+    /// Found by the model run: the answer was lost, the fill was read first, and the order was told
+    /// as filled without the venue's id.
+    #[test]
+    fn a_fill_tells_the_venues_id_of_an_order_whose_answer_was_lost() {
+        let doubt = Fact::OrderInDoubt {
+            order_id: OrderId(uuid::Uuid::from_u128(1)),
+            signature: None,
+            why: "unclear_answer".into(),
+        };
+        let mut orders = Orders::default();
+        for (seq, fact) in (0..).zip([intent(1, 10), fill("a", Some(1), 10), doubt]) {
+            orders.apply(&fact, seq, UnixMicros(seq), None);
+        }
+        let state = orders.find(&OrderId(uuid::Uuid::from_u128(1))).unwrap();
+        assert_eq!(state.status, OrderStatus::Filled);
+        assert_eq!(
+            state.venue_order_id.as_ref().map(VenueOrderId::as_str),
+            Some("V1")
+        );
     }
 
     #[test]

@@ -85,6 +85,7 @@ fn fill_fact(floor: &Floor, fill: &VenueFill) -> Fact {
         fill_id: fill.fill_id.clone(),
         cursor: fill.cursor.clone(),
         order_id: fill.order_id,
+        venue_order_id: Some(fill.venue_order_id.clone()),
         symbol: fill.symbol.clone(),
         side: fill.side,
         price: fill.price,

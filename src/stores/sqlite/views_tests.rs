@@ -17,6 +17,7 @@ fn fill(number: u64, part: u64, side: Side, price: i64, status: OrderStatus) -> 
         fill_id: format!("f-{number}-{part}"),
         cursor: format!("{number}"),
         order_id: Some(order_id(number)),
+        venue_order_id: None,
         symbol: Symbol::parse(if number.is_multiple_of(2) {
             "SEI/USDC"
         } else {
