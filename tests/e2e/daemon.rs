@@ -111,6 +111,12 @@ impl Daemon {
         self.directory.path().join("data")
     }
 
+    /// Leaves data directory and log where they are when it goes; where that is.
+    pub fn keep(&mut self) -> PathBuf {
+        self.directory.disable_cleanup(true);
+        self.directory.path().to_owned()
+    }
+
     /// The paper venue's own record.
     pub fn venue(&self) -> Venue {
         Venue::in_directory(&self.data())

@@ -23,6 +23,7 @@ mod bad_input;
 mod cli;
 mod halt;
 mod lift;
+mod model;
 mod order;
 mod restart;
 mod seed;

@@ -20,8 +20,14 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts one that accepts orders of a signer, with more arguments of its own.
+    /// Starts one that accepts orders of a signer, with more arguments of its own. Its book stands
+    /// still and is without end.
     pub fn start(signer: &str, more: &[&str]) -> Self {
+        Self::start_with_depth(signer, more, 0)
+    }
+
+    /// As [`start`](Self::start), with so much at each level of the book; 0 is without end.
+    pub fn start_with_depth(signer: &str, more: &[&str], depth_per_level: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut child = program()
             .arg("--data-dir")
@@ -30,7 +36,10 @@ impl Simulator {
             .args(["--signer", signer])
             .args(more)
             .env("FLASHGUARD__PAPER__VOLATILITY_BPS_PER_S", "0")
-            .env("FLASHGUARD__PAPER__DEPTH_PER_LEVEL", "0")
+            .env(
+                "FLASHGUARD__PAPER__DEPTH_PER_LEVEL",
+                depth_per_level.to_string(),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -70,6 +79,11 @@ impl Simulator {
     /// Its files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Leaves its files where they are when it goes.
+    pub fn keep(&mut self) {
+        self.directory.disable_cleanup(true);
     }
 
     /// Takes it away, as `kill -9` does.
@@ -144,8 +158,13 @@ pub fn signer(daemon: &Daemon) -> String {
 
 /// A service that trades at a simulator, which is started with these arguments.
 pub fn trading_at_a_simulator(more: &[&str]) -> (Simulator, Daemon) {
-    let mut daemon = Daemon::initialised(&[]);
+    let daemon = Daemon::initialised(&[]);
     let simulator = Simulator::start(&signer(&daemon), more);
+    trade_at(simulator, daemon)
+}
+
+/// Starts a service that trades at this simulator.
+pub fn trade_at(simulator: Simulator, mut daemon: Daemon) -> (Simulator, Daemon) {
     daemon.set("VENUE__ADAPTER", "http");
     daemon.set("VENUE__URL", simulator.url());
     if let Some(file) = simulator.ready["ca_file"].as_str() {
