@@ -84,7 +84,7 @@ const DENIALS: [&str; 20] = [
     "VENUE_HEALTH",
     "ORDERS_IN_DOUBT",
     "REDUCE_ONLY",
-    "KEY_PURPOSE",
+    "KEY_UNUSABLE",
 ];
 
 impl Known {

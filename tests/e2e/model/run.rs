@@ -12,12 +12,15 @@ use super::super::until::until;
 use super::answers::{Doors, Ids};
 use super::compare::{Halted, Records};
 use super::steps::{self, CLIENTS, Step};
-use super::truth::{self, AtVenue, Journal, Views, decimal, is_open};
+use super::truth::{self, AtVenue, Held, Journal, Views, is_open};
 
 /// Limits that a run reaches often.
 const POSITION_LIMIT_USDC: u64 = 500;
 const GROSS_LIMIT_USDC: u64 = 900;
 const OPEN_ORDERS_MAX: usize = 20;
+
+/// The markets and their references, which stand still.
+const BOOKS: [(&str, &str); 2] = [("SEI/USDC", "0.25"), ("ETH/USDC", "2500")];
 
 /// So little at each level of the simulator's book that orders are filled in part.
 const DEPTH_PER_LEVEL: u64 = 150;
@@ -201,33 +204,24 @@ impl Run {
     /// Position and open orders at the venue, read at one moment, as the gate counts them.
     fn look_at_exposure(&self) {
         let orders = truth::orders(&self.simulator);
-        let (mut gross, mut open) = (Decimal::ZERO, 0);
-        for (symbol, reference) in [("SEI/USDC", "0.25"), ("ETH/USDC", "2500")] {
-            let reference = Decimal::from_str_exact(reference).unwrap();
-            let [mut position, mut buys, mut sells] = [Decimal::ZERO; 3];
-            for order in orders.values().filter(|order| order["market_id"] == symbol) {
-                let filled = decimal(order, "filled");
-                let is_buy = order["side"] == "buy";
-                position += if is_buy { filled } else { -filled };
-                if is_open(order) {
-                    let rest = decimal(order, "price") * (decimal(order, "quantity") - filled);
-                    *if is_buy { &mut buys } else { &mut sells } += rest;
-                    open += 1;
-                }
-            }
-            let held = position * reference;
-            let limit = Decimal::from(POSITION_LIMIT_USDC);
-            let seen = format!("{symbol}: {held} held, {buys} to buy, {sells} to sell");
+        let books = BOOKS.map(|(symbol, reference)| Held::of(symbol, reference, &orders));
+        let [position_limit, gross_limit] =
+            [POSITION_LIMIT_USDC, GROSS_LIMIT_USDC].map(Decimal::from);
+        for held in &books {
+            let (buys, sells) = (held.long + held.buys, held.sells - held.long);
+            let most = position_limit + held.sold_below;
             assert!(
-                held + buys <= limit && sells - held <= limit,
-                "over {limit}: {seen}"
+                buys <= most && sells <= most,
+                "over {position_limit}: {held:?}"
             );
-            gross += held.abs() + buys + sells;
         }
+        let gross: Decimal = books.iter().map(Held::gross).sum();
+        let sold_below: Decimal = books.iter().map(|held| held.sold_below).sum();
         assert!(
-            gross <= Decimal::from(GROSS_LIMIT_USDC),
-            "{gross} over {GROSS_LIMIT_USDC}"
+            gross <= gross_limit + sold_below,
+            "{gross} over {gross_limit}: {books:?}"
         );
+        let open = orders.values().filter(|order| is_open(order)).count();
         assert!(open <= OPEN_ORDERS_MAX, "{open} orders rest");
     }
 

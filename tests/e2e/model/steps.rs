@@ -176,8 +176,8 @@ fn next(chance: &mut Chance, mood: &mut Mood) -> Vec<Step> {
         (4, Kind::Halt),
         (when(halted, if too_long { 10_000 } else { 30 }), Kind::Lift),
         (5, Kind::Kill),
-        (when(mood.faults.is_none(), 10), Kind::Faults),
-        (when(mood.faults.is_some(), 12), Kind::NoFaults),
+        (when(mood.faults.is_none(), 15), Kind::Faults),
+        (when(mood.faults.is_some(), 8), Kind::NoFaults),
         (4, Kind::Wait),
     ]);
     match kind {

@@ -97,6 +97,55 @@ pub fn is_open(order: &Value) -> bool {
     matches!(order["status"].as_str(), Some("open" | "partially_filled"))
 }
 
+/// What one market holds at the venue, in quote currency.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// The position at the reference, signed.
+    pub long: Decimal,
+    /// Resting buys at their own prices.
+    pub buys: Decimal,
+    /// Resting sells at their own prices.
+    pub sells: Decimal,
+    /// By how much sells below the reference were admitted for less than the position which they
+    /// made is worth at it: the gate counts an order at its own price.
+    pub sold_below: Decimal,
+}
+
+impl Held {
+    /// Adds up the orders of a market at its reference.
+    pub fn of(symbol: &str, reference: &str, orders: &BTreeMap<String, Value>) -> Self {
+        let reference = Decimal::from_str_exact(reference).unwrap();
+        let mut held = Self::default();
+        for order in orders.values().filter(|order| order["market_id"] == symbol) {
+            let (price, filled) = (decimal(order, "price"), decimal(order, "filled"));
+            let is_buy = order["side"] == "buy";
+            held.long += if is_buy { filled } else { -filled } * reference;
+            if !is_buy {
+                held.sold_below += filled * (reference - price).max(Decimal::ZERO);
+            }
+            if is_open(order) {
+                let rest = price * (decimal(order, "quantity") - filled);
+                *if is_buy {
+                    &mut held.buys
+                } else {
+                    &mut held.sells
+                } += rest;
+            }
+        }
+        held
+    }
+
+    /// Its part of the gross exposure: the position, and what would make it larger.
+    pub fn gross(&self) -> Decimal {
+        let growing = if self.long.is_sign_negative() {
+            self.sells
+        } else {
+            self.buys
+        };
+        self.long.abs() + growing
+    }
+}
+
 /// One order as the journal tells it.
 #[derive(Debug, Clone)]
 pub struct Story {
