@@ -34,6 +34,7 @@ use flashguard_actors::supervision::{ActorName, Stable, StartError};
 use flashguard_actors::system::{
     Handle, JournalAlarm, Parts, StartFailed, State, StopReport, System, SystemSettings, decide,
 };
+use flashguard_actors::trading::health::HealthLimits;
 use flashguard_latch::{Beat, Latch};
 use rust_decimal::Decimal;
 use zeroize::Zeroizing;
@@ -578,9 +579,18 @@ fn system_settings(settings: &Settings) -> SystemSettings {
             position_limit_usdc: gate.position_limit_usdc,
             gross_exposure_max_usdc: gate.gross_exposure_max_usdc,
             open_orders_max: gate.open_orders_max,
+            orders_in_doubt_max: gate.orders_in_doubt_max,
+            price_collar_soft_pct: gate.price_collar_soft_pct,
+            reference_max_age_ms: gate.reference_max_age_ms,
             order_rate_per_s: gate.order_rate_per_s,
             order_rate_burst: gate.order_rate_burst,
             ..Limits::default()
+        },
+        health: HealthLimits {
+            window_ms: settings.venue.health_window_s.saturating_mul(1_000),
+            calls_min: settings.venue.health_calls_min,
+            degraded_pct: settings.venue.health_degraded_pct,
+            broken_pct: settings.venue.health_broken_pct,
         },
         order_send_ttl_ms: settings.venue.order_send_ttl_ms,
         lift_approvals: settings.emergency.lift_approvals,

@@ -17,7 +17,7 @@ use flashguard_actors::domain::order::OrderRequest;
 use flashguard_actors::gate::{Admitted, codes};
 use rust_decimal::Decimal;
 
-use desk::{Desk, EXPIRES_AT_MS, SYMBOL, buy};
+use desk::{Desk, SYMBOL, buy};
 use measure::{Figures, head, rounds};
 
 const ROUNDS: usize = 100_000;
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let _open = open_orders(&mut desk, &good)?;
     let denials = match admit(&mut desk, &bad) {
         Ok(_) => return Err("the bad order passed".into()),
-        Err(denials) => codes(&denials.0).join(", "),
+        Err(denials) => codes(&denials.broken).join(", "),
     };
     let bounds = HashMap::from([(
         SYMBOL.to_owned(),
@@ -78,14 +78,13 @@ fn open_orders(desk: &mut Desk, order: &OrderRequest) -> Result<Vec<Admitted>, S
 }
 
 fn admit(desk: &mut Desk, order: &OrderRequest) -> Result<Admitted, Denials> {
-    let id = desk.next_id();
-    desk.gate.admit(order, &desk.client, id, EXPIRES_AT_MS)
+    let (gate, client) = (desk.gate.clone(), desk.client.clone());
+    gate.admit(&desk.asked(&client, order))
 }
 
 fn within(bounds: &HashMap<String, Bounds>, order: &OrderRequest) -> bool {
-    bounds.get(&order.symbol).is_some_and(|bounds| {
-        order.price <= bounds.price
-            && order.size <= bounds.size
-            && order.price * order.size <= bounds.notional
+    let priced = bounds.get(&order.symbol).zip(order.terms.price());
+    priced.is_some_and(|(bounds, price)| {
+        price <= bounds.price && order.size <= bounds.size && price * order.size <= bounds.notional
     })
 }

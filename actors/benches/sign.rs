@@ -33,7 +33,7 @@ use flashguard_actors::ports::venue::memory::MemoryVenue;
 use flashguard_latch::{Beat, Latch, State};
 use rustix::time::{ClockId, clock_gettime};
 
-use desk::{Desk, EXPIRES_AT_MS, buy};
+use desk::{Desk, buy};
 use measure::{Figures, head, rounds};
 
 const ROUNDS: usize = 20_000;
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut desk = Desk::new()?;
     let keys = key_manager()?;
     let recorded = recorded(&mut desk, &keys)?;
-    let order = buy(2_500, 100);
+    let (gate, client, order) = (desk.gate.clone(), desk.client.clone(), buy(2_500, 100));
     let latch = Latch::new(State::open(0), Beat::new(BEAT_LIMIT));
     let venue = MemoryVenue::new(Arc::new(latch), Vec::new());
     let framing = venue.framing();
@@ -63,9 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         raw.round(1, || sign_recoverable(&digest, &SCALAR, &SystemEntropy));
         signed.round(1, || keys.sign(black_box(&recorded), framing, NOW));
         whole.round(1, || {
-            let id = desk.next_id();
-            let gate = &desk.gate;
-            let admitted = gate.admit(black_box(&order), &desk.client, id, EXPIRES_AT_MS);
+            let admitted = gate.admit(&desk.asked(&client, black_box(&order)));
             (admitted, keys.sign(black_box(&recorded), framing, NOW))
         });
     }
@@ -116,10 +114,11 @@ fn key_manager() -> Result<KeyManager, Box<dyn Error>> {
 
 /// An order the way every order goes: through the gate and into a journal, here one in memory.
 fn recorded(desk: &mut Desk, keys: &KeyManager) -> Result<Recorded, Box<dyn Error>> {
-    let id = desk.next_id();
-    let admitted = desk
-        .gate
-        .admit(&buy(2_500, 100), &desk.client, id, EXPIRES_AT_MS)
+    let (gate, client, request) = (desk.gate.clone(), desk.client.clone(), buy(2_500, 100));
+    let asked = desk.asked(&client, &request);
+    let id = asked.order_id;
+    let admitted = gate
+        .admit(&asked)
         .map_err(|denials| format!("{denials:?}"))?;
     let identity = Identity {
         client: desk.client.clone(),
@@ -131,6 +130,10 @@ fn recorded(desk: &mut Desk, keys: &KeyManager) -> Result<Recorded, Box<dyn Erro
         client_order_id: identity.client_order_id.clone(),
         content_hash: String::new(),
         reserved_usdc: admitted.reserved_usdc(),
+        limits_v: admitted.judged().limits_v,
+        reference: admitted.judged().reference,
+        marks: vec![],
+        at_market: false,
         epoch: 0,
         key_id: keys.identity().key_id.clone(),
         credential_generation: 1,

@@ -17,7 +17,7 @@ use flashguard::settings::{Profile, Settings, Sources};
 use flashguard_actors::auth::ApiKey;
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, SystemClock, SystemEntropy};
 use flashguard_actors::domain::identity::{Caller, Owner, Principal};
-use flashguard_actors::domain::order::{OrderRequest, OrderType, Side};
+use flashguard_actors::domain::order::{OrderRequest, Side, Terms};
 use flashguard_actors::domain::status::TradingState;
 use flashguard_actors::emergency::halt::{HaltOrder, Trigger};
 use flashguard_actors::emergency::lift::LiftRequest;
@@ -146,9 +146,8 @@ fn buy(id: &str) -> anyhow::Result<OrderRequest> {
     Ok(OrderRequest {
         symbol: "SEI/USDC".into(),
         side: Side::Buy,
-        price: Decimal::from_str_exact("0.2510")?,
         size: Decimal::from(100),
-        order_type: OrderType::Limit,
+        terms: Terms::limit(Decimal::from_str_exact("0.2510")?),
         client_order_id: Some(id.to_owned().try_into()?),
     })
 }

@@ -36,14 +36,14 @@ struct Place {
     /// Buy or sell
     #[arg(long, value_parser = ["buy", "sell"])]
     side: String,
-    /// Limit price, exact
+    /// Limit price, exact; a market order has none
     #[arg(long)]
-    price: String,
+    price: Option<String>,
     /// Size in base currency, exact
     #[arg(long)]
     size: String,
     /// How it meets the book
-    #[arg(long = "type", value_name = "TYPE", value_parser = ["limit", "post_only", "ioc"])]
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["limit", "post_only", "ioc", "market"])]
     order_type: Option<String>,
     /// Your own id: with one, the same command again answers with this order
     #[arg(long, value_name = "ID")]
@@ -101,8 +101,10 @@ fn place(context: &Context, place: &Place) -> Result<Exit, Failure> {
     let mut add = |name: &str, text: &str| body.insert(name.to_owned(), text.into());
     add("symbol", &place.symbol);
     add("side", &place.side);
-    add("price", &place.price);
     add("size", &place.size);
+    if let Some(price) = &place.price {
+        add("price", price);
+    }
     if let Some(order_type) = &place.order_type {
         add("order_type", order_type);
     }

@@ -11,6 +11,12 @@ const USDC: Shape = Shape::Decimal {
     max: "1000000000",
 };
 
+/// Bounds of a collar.
+const PER_CENT: Shape = Shape::Decimal {
+    min: "0.01",
+    max: "50",
+};
+
 section! {
     /// What an order must keep to before anything is signed. Exactly on a limit is admitted.
     "gate" Gate {
@@ -28,7 +34,15 @@ section! {
         open_orders_max: usize = "200", "orders", Shape::Integer { min: 1, max: 1_000_000 };
         /// Largest sum of all positions and open orders over all markets.
         gross_exposure_max_usdc: Decimal = "4000", "USDC", USDC;
+        /// Most orders that may be in doubt while new ones are still admitted.
+        orders_in_doubt_max: usize = "3", "orders", Shape::Integer { min: 0, max: 1_000_000 };
         /// How far a price may be from the reference; beyond it the order is denied.
-        price_collar_hard_pct: Decimal = "5", "per cent", Shape::Decimal { min: "0.01", max: "50" };
+        price_collar_hard_pct: Decimal = "5", "per cent", PER_CENT;
+        /// How far a price may be from the reference without a mark in the order's record. At most
+        /// `gate.price_collar_hard_pct`.
+        price_collar_soft_pct: Decimal = "2", "per cent", PER_CENT;
+        /// Oldest reference price that an order is judged by, from the moment its book was asked for.
+        /// Books are read every 250 ms.
+        reference_max_age_ms: u64 = "2000", "ms", Shape::Integer { min: 100, max: 60_000 };
     }
 }

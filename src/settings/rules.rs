@@ -9,6 +9,7 @@ use super::{Adapter, PlainHttp, Profile, Settings};
 /// Keeps a mistake for each rule that the settings break.
 pub(super) fn check(settings: &Settings, reader: &mut Reader) {
     listeners(settings, reader);
+    gate(settings, reader);
     venue(settings, reader);
 }
 
@@ -46,6 +47,18 @@ fn listeners(settings: &Settings, reader: &mut Reader) {
     }
 }
 
+fn gate(settings: &Settings, reader: &mut Reader) {
+    let gate = &settings.gate;
+    if gate.price_collar_soft_pct > gate.price_collar_hard_pct {
+        add(
+            reader,
+            "gate.price_collar_soft_pct",
+            "it is above gate.price_collar_hard_pct: nothing would be marked",
+            "must be at most gate.price_collar_hard_pct",
+        );
+    }
+}
+
 fn leaves_machine(address: &SocketAddr) -> bool {
     !address.ip().is_loopback()
 }
@@ -69,6 +82,14 @@ fn venue(settings: &Settings, reader: &mut Reader) {
             "must be empty, or venue.adapter must be http",
         ),
         _ => {}
+    }
+    if venue.health_broken_pct < venue.health_degraded_pct {
+        add(
+            reader,
+            "venue.health_broken_pct",
+            "it is below venue.health_degraded_pct: the venue would never be degraded",
+            "must be at least venue.health_degraded_pct",
+        );
     }
     if venue.ca_file.is_some() && !venue.url.as_ref().is_some_and(super::BaseUrl::is_https) {
         add(

@@ -152,6 +152,25 @@ fn every_syntax_error_has_its_line() {
     assert!(places.contains(&2) && places.contains(&4), "{mistakes}");
 }
 
+/// Settings of which the second must be at most the first.
+const PAIRS: [(&str, &str); 2] = [
+    ("gate.price_collar_hard_pct", "gate.price_collar_soft_pct"),
+    ("venue.health_broken_pct", "venue.health_degraded_pct"),
+];
+
+#[test]
+fn a_setting_that_another_must_not_pass_is_refused_beyond_it_and_not_at_it() {
+    for (upper, lower) in PAIRS {
+        let find = |name| settings().find(|row| row.name == name).unwrap();
+        let (upper, lower) = (find(upper).variable(), find(lower).variable());
+        let both =
+            |low: &str| from_variables(Profile::Development, &[(&upper, "7"), (&lower, low)]);
+        assert!(both("7").is_ok(), "{upper}");
+        let told = both("8").unwrap_err();
+        assert_eq!(told.0.len(), 1, "{upper}: {told}");
+    }
+}
+
 #[test]
 fn each_range_holds_at_both_ends_and_not_beyond() {
     let plus_one = |text: &str| {
@@ -164,7 +183,21 @@ fn each_range_holds_at_both_ends_and_not_beyond() {
             Shape::Decimal { min, max } => (min.to_owned(), max.to_owned()),
             _ => continue,
         };
-        let good = |text: &str| from_variables(Profile::Development, &[(&row.variable(), text)]);
+        // One that another must not pass is moved together with it.
+        let partner = PAIRS.iter().find_map(|(one, other)| match row.name {
+            name if name == *one => settings().find(|row| row.name == *other),
+            name if name == *other => settings().find(|row| row.name == *one),
+            _ => None,
+        });
+        let variables: Vec<_> = [Some(row), partner]
+            .into_iter()
+            .flatten()
+            .map(Setting::variable)
+            .collect();
+        let good = |text: &str| {
+            let given: Vec<_> = variables.iter().map(|name| (name.as_str(), text)).collect();
+            from_variables(Profile::Development, &given)
+        };
         assert!(good(&min).is_ok(), "{} = {min}", row.name);
         assert!(good(&max).is_ok(), "{} = {max}", row.name);
         assert!(good(&plus_one(&max)).is_err(), "{} above {max}", row.name);

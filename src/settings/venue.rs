@@ -22,6 +22,15 @@ section! {
         timeout_ms: u64 = "2000", "ms", Shape::Integer { min: 50, max: 60_000 };
         /// How long after its signature the venue may still accept an order.
         order_send_ttl_ms: u64 = "5000", "ms", Shape::Integer { min: 500, max: 60_000 };
+        /// How long a call to the venue, an order or a query, counts for its health.
+        health_window_s: u64 = "60", "s", Shape::Integer { min: 10, max: 300 };
+        /// Fewer calls than this in the window say nothing of the venue's health.
+        health_calls_min: u64 = "20", "calls", Shape::Integer { min: 1, max: 1_000_000 };
+        /// From this part of failed calls on the venue is degraded.
+        health_degraded_pct: u64 = "10", "per cent", Shape::Integer { min: 1, max: 100 };
+        /// From this part of failed calls on the venue is broken, and trading halts. At least
+        /// `venue.health_degraded_pct`.
+        health_broken_pct: u64 = "25", "per cent", Shape::Integer { min: 1, max: 100 };
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use flashguard_actors::gate::{Effect, RULES, Rule};
+
 use super::routes::{Needs, ROUTES, RouteRow};
 
 /// Statuses, what they mean, and what to do.
@@ -154,44 +156,6 @@ const CODES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Denial codes of the gate, each with the rule.
-const DENIALS: &[(&str, &str)] = &[
-    (
-        "UNKNOWN_SYMBOL",
-        "the market is not one of `gate.symbols`, or the venue does not have it",
-    ),
-    ("TICK", "the price is not a whole number of ticks"),
-    ("LOT", "the size is not a whole number of lots"),
-    ("PRICE_RANGE", "the price is not above 0 or above the bound"),
-    ("SIZE_RANGE", "the size is not above 0 or above the bound"),
-    ("NOTIONAL_MIN", "worth less than the venue's least order"),
-    ("REFERENCE_MISSING", "there is no reference price"),
-    (
-        "PRICE_COLLAR",
-        "further from the reference than `gate.price_collar_hard_pct`",
-    ),
-    (
-        "ORDER_NOTIONAL",
-        "worth more than `gate.order_notional_max_usdc`",
-    ),
-    (
-        "POSITION_LIMIT",
-        "with all open orders of its side, over `gate.position_limit_usdc`",
-    ),
-    (
-        "GROSS_EXPOSURE",
-        "over all markets, over `gate.gross_exposure_max_usdc`",
-    ),
-    (
-        "OPEN_ORDERS",
-        "more open orders than `gate.open_orders_max`",
-    ),
-    (
-        "ORDER_RATE",
-        "this client sends faster than `gate.order_rate_per_s`; see `retry_after_ms`",
-    ),
-];
-
 /// `docs/api.md`.
 pub fn api_page() -> String {
     let mut out = String::from(INTRODUCTION);
@@ -225,13 +189,18 @@ pub fn api_page() -> String {
     }
     out.push_str(
         "\n## Denials\n\nWhy the gate says no (422). All that an order breaks stand in \
-         `details.denials`, each with its code and the numbers that decided; `error.code` is the first.\n\n\
-         | code | rule |\n|---|---|\n",
+         `details.denials`, each with its code and the numbers that decided; `error.code` is the first, \
+         `details.limits_v` the version of the limits. What each rule compares with: \
+         [limits](limits.md).\n\n| code | rule |\n|---|---|\n",
     );
-    for (code, rule) in DENIALS {
-        let _ = writeln!(out, "| `{code}` | {rule} |");
+    for rule in denying() {
+        let _ = writeln!(out, "| `{}` | {} |", rule.code, rule.protects);
     }
     out
+}
+
+fn denying() -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().filter(|rule| rule.effect == Effect::Denies)
 }
 
 fn needs(row: &RouteRow) -> String {
@@ -288,7 +257,8 @@ mod tests {
     #[test]
     fn every_code_that_the_service_answers_with_is_explained() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web");
-        let known: Vec<&str> = CODES.iter().chain(DENIALS).map(|(code, _)| *code).collect();
+        let codes = CODES.iter().map(|(code, _)| *code);
+        let known: Vec<&str> = codes.chain(denying().map(|rule| rule.code)).collect();
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let Ok(text) = std::fs::read_to_string(&path) else {

@@ -1,7 +1,7 @@
 //! Orders and fills as JSON, and the contract's status for each way an order can end.
 
 use actix_web::http::StatusCode;
-use flashguard_actors::domain::denial::Denial;
+use flashguard_actors::domain::denial::{Denial, Denials};
 use flashguard_actors::domain::order::OrderStatus;
 use flashguard_actors::domain::status::TradingState;
 use flashguard_actors::ports::views::{FillView, OrderView};
@@ -131,7 +131,7 @@ pub fn refused(refusal: Refusal) -> Problem {
     };
     let message = refusal.to_string();
     match refusal {
-        Refusal::Denied(denials) => denied(&denials.0),
+        Refusal::Denied(denials) => denied(&denials),
         Refusal::Closed(Closed::Halted { epoch }) => {
             unavailable("TRADING_HALTED", &message).with("epoch", epoch)
         }
@@ -170,21 +170,23 @@ fn bound(problem: Problem, order: &OrderState) -> Problem {
         .with("why", json!(order.why))
 }
 
-fn denied(denials: &[Denial]) -> Problem {
-    let code = denials.first().map_or("DENIED", Denial::code);
-    let list: Vec<Value> = denials
-        .iter()
-        .map(|denial| {
-            let mut value = serde_json::to_value(denial).unwrap_or_default();
-            if let Some(fields) = value.as_object_mut() {
-                fields.insert("message".to_owned(), denial.to_string().into());
-            }
-            value
-        })
-        .collect();
-    let message = match denials {
+fn denied(denials: &Denials) -> Problem {
+    let code = denials.broken.first().map_or("DENIED", Denial::code);
+    let list: Vec<Value> = denials.broken.iter().map(of_denial).collect();
+    let message = match &denials.broken[..] {
         [one] => one.to_string(),
         all => format!("the order breaks {} rules", all.len()),
     };
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, message).with("denials", list)
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+        .with("denials", list)
+        .with("limits_v", denials.limits_v)
+}
+
+/// A denial: its code, its numbers, and both in a sentence.
+pub(super) fn of_denial(denial: &Denial) -> Value {
+    let mut value = serde_json::to_value(denial).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("message".to_owned(), denial.to_string().into());
+    }
+    value
 }

@@ -1,6 +1,7 @@
 //! The body of `POST /trading/orders`, read into an [`OrderRequest`]: shapes only, no rule.
 
-use flashguard_actors::domain::order::{ClientOrderId, OrderRequest, OrderType, Side};
+use flashguard_actors::domain::order::{ClientOrderId, OrderRequest, OrderType, Side, Terms};
+use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::fields::{Fields, decimal, text, wrong_type};
@@ -20,13 +21,14 @@ pub fn parse(body: &[u8]) -> Result<OrderRequest, Problem> {
         text(value, SYMBOL_CHARS_MAX)
     });
     let side = fields.required("side", "\"buy\" or \"sell\"", side);
-    let price = fields.required("price", "a decimal in a string such as \"0.2501\"", decimal);
-    let size = fields.required("size", "a decimal in a string such as \"100\"", decimal);
     let order_type = fields.optional(
         "order_type",
-        "\"limit\", \"post_only\" or \"ioc\"",
+        "\"limit\", \"post_only\", \"ioc\" or \"market\"",
         order_type,
     );
+    let kind = order_type.unwrap_or(Kind::Priced(OrderType::Limit));
+    let terms = terms(&mut fields, kind);
+    let size = fields.required("size", "a decimal in a string such as \"100\"", decimal);
     let client_order_id = fields.optional(
         "client_order_id",
         "1 to 64 of A-Z a-z 0-9 . _ : -",
@@ -36,9 +38,8 @@ pub fn parse(body: &[u8]) -> Result<OrderRequest, Problem> {
         Some(OrderRequest {
             symbol: symbol?,
             side: side?,
-            price: price?,
             size: size?,
-            order_type: order_type.unwrap_or_default(),
+            terms: terms?,
             client_order_id,
         })
     })();
@@ -54,12 +55,42 @@ fn side(value: &Value) -> Result<Side, String> {
     }
 }
 
-fn order_type(value: &Value) -> Result<OrderType, String> {
+/// What `order_type` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// At the caller's price.
+    Priced(OrderType),
+    /// Without one.
+    Market,
+}
+
+fn order_type(value: &Value) -> Result<Kind, String> {
     let word = value.as_str().ok_or_else(|| wrong_type(value))?;
+    if word == Terms::MARKET {
+        return Ok(Kind::Market);
+    }
     [OrderType::Limit, OrderType::PostOnly, OrderType::Ioc]
         .into_iter()
         .find(|order_type| order_type.as_str() == word)
+        .map(Kind::Priced)
         .ok_or_else(|| "it is another word".to_owned())
+}
+
+/// A market order has no price, every other one has.
+fn terms(fields: &mut Fields, kind: Kind) -> Option<Terms> {
+    match kind {
+        Kind::Priced(order_type) => {
+            let right = "a decimal in a string such as \"0.2501\"";
+            let price = fields.required("price", right, decimal)?;
+            Some(Terms::Priced { order_type, price })
+        }
+        Kind::Market => {
+            let refuse = |_: &Value| Err("a market order has no price".to_owned());
+            let right = "absent, or another order_type";
+            let _: Option<Decimal> = fields.optional("price", right, refuse);
+            Some(Terms::Market)
+        }
+    }
 }
 
 /// Reads a caller's id of an order.
@@ -106,9 +137,8 @@ mod tests {
         let order = parse_json(&with("client_order_id", json!("a-1"))).unwrap();
         assert_eq!(order.symbol, "SEI/USDC");
         assert_eq!(order.side, Side::Buy);
-        assert_eq!(order.price.to_string(), "0.2501");
+        assert_eq!(order.terms, Terms::limit(Decimal::new(2_501, 4)));
         assert_eq!(order.size.to_string(), "100");
-        assert_eq!(order.order_type, OrderType::Limit);
         assert_eq!(order.client_order_id.unwrap().as_str(), "a-1");
         assert!(
             parse_json(&with("client_order_id", Value::Null))
@@ -151,7 +181,9 @@ mod tests {
         assert_eq!(
             parse_json(&with("price", json!(longest)))
                 .unwrap()
-                .price
+                .terms
+                .price()
+                .unwrap()
                 .to_string(),
             longest
         );
@@ -198,17 +230,40 @@ mod tests {
     }
 
     #[test]
-    fn only_the_three_order_types_are_known() {
+    fn a_market_order_has_no_price_and_every_other_one_has() {
+        let market = with("order_type", json!("market"));
+        let refused = parse_json(&market).unwrap_err();
+        assert_eq!(
+            (refused.status().as_u16(), named(&refused)),
+            (400, vec!["price".to_owned()])
+        );
+        let mut without = market;
+        without.as_object_mut().unwrap().remove("price");
+        assert_eq!(parse_json(&without).unwrap().terms, Terms::Market);
+        without["price"] = Value::Null;
+        assert_eq!(parse_json(&without).unwrap().terms, Terms::Market);
+        for other in ["limit", "post_only", "ioc"] {
+            without["order_type"] = json!(other);
+            assert_eq!(
+                named(&parse_json(&without).unwrap_err()),
+                ["price"],
+                "{other}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_four_order_types_are_known() {
         for good in ["limit", "post_only", "ioc"] {
             assert_eq!(
                 parse_json(&with("order_type", json!(good)))
                     .unwrap()
-                    .order_type
+                    .terms
                     .as_str(),
                 good
             );
         }
-        for bad in ["market", "LIMIT", ""] {
+        for bad in ["MARKET", "LIMIT", ""] {
             assert!(
                 parse_json(&with("order_type", json!(bad))).is_err(),
                 "{bad:?}"
@@ -266,8 +321,8 @@ mod tests {
             #[test]
             fn what_is_read_is_what_was_written(whole in 0_u64..1_000_000_000, fraction in "[0-9]{1,10}") {
                 let text = format!("{whole}.{fraction}");
-                let read = parse_json(&with("price", json!(text))).unwrap().price;
-                prop_assert_eq!(read.to_string(), text);
+                let read = parse_json(&with("price", json!(text))).unwrap().terms.price();
+                prop_assert_eq!(read.unwrap().to_string(), text);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The state of trading as JSON: the same for HTTP and for the control socket.
 
 use flashguard_actors::domain::order::Side;
+use flashguard_actors::gate::Reading;
 use flashguard_actors::supervision::ChildState;
 use flashguard_actors::system::Handle;
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ fn markets(system: &Handle) -> Vec<Value> {
                 "tick": market.tick,
                 "lot": market.lot,
                 "least_notional": market.least_notional,
-                "reference": references.get(&market.symbol),
+                "reference": references.get(&market.symbol).and_then(Reading::middle),
             })
         })
         .collect()
@@ -69,7 +70,7 @@ pub fn positions(system: &Handle) -> Vec<Value> {
     });
     held.iter()
         .map(|(symbol, sums)| {
-            let reference = references.get(symbol).copied();
+            let reference = references.get(symbol).and_then(Reading::middle);
             let value = reference.and_then(|price| sums.position.checked_mul(price));
             let after = |side| {
                 let projected = reference

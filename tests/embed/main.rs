@@ -19,7 +19,7 @@ use flashguard::seed_variables::{self, SeedVariables};
 use flashguard::settings::{Profile, Settings, Sources};
 use flashguard_actors::domain::clock::{SharedClock, SharedEntropy, SystemClock, SystemEntropy};
 use flashguard_actors::domain::identity::{Caller, Owner, Principal};
-use flashguard_actors::domain::order::{OrderRequest, OrderStatus, OrderType, Side};
+use flashguard_actors::domain::order::{OrderRequest, OrderStatus, Side, Terms};
 use flashguard_actors::domain::status::TradingState;
 use flashguard_actors::emergency::halt::{HaltOrder, Trigger};
 use flashguard_actors::emergency::lift::{LiftRefused, LiftRequest};
@@ -101,9 +101,8 @@ fn order(side: Side, price: &str, size: u32, id: &str) -> OrderRequest {
     OrderRequest {
         symbol: "SEI/USDC".into(),
         side,
-        price: Decimal::from_str_exact(price).unwrap(),
         size: Decimal::from(size),
-        order_type: OrderType::Limit,
+        terms: Terms::limit(Decimal::from_str_exact(price).unwrap()),
         client_order_id: Some(id.to_owned().try_into().unwrap()),
     }
 }

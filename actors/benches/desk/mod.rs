@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use flashguard_actors::domain::clock::SystemClock;
+use flashguard_actors::domain::clock::{Clock, SystemClock};
 use flashguard_actors::domain::identity::Client;
 use flashguard_actors::domain::market::{Market, Symbol};
-use flashguard_actors::domain::order::{OrderId, OrderRequest, OrderType, Side};
-use flashguard_actors::gate::{Exposure, Gate, Limits};
+use flashguard_actors::domain::order::{OrderId, OrderRequest, Side, Terms};
+use flashguard_actors::gate::{Asked, Exposure, Gate, KeyUse, Limits, Mode};
 use flashguard_actors::ports::venue::Quote;
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -29,11 +29,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// A gate whose market stands at 0.2499/0.2501.
+    /// A gate whose market stands at 0.2499/0.2501 and is never too old.
     pub fn new() -> Result<Self, Box<dyn Error>> {
         let limits = Limits {
             order_rate_per_s: ORDER_RATE_PER_S,
             order_rate_burst: ORDER_RATE_PER_S,
+            reference_max_age_ms: u64::MAX,
             ..Limits::default()
         };
         let gate = Gate::new(limits, Exposure::default(), Arc::new(SystemClock));
@@ -48,12 +49,24 @@ impl Desk {
             bid: Decimal::new(2_499, 4),
             ask: Decimal::new(2_501, 4),
         };
-        gate.publish_quote(&symbol, Some(quote));
+        gate.publish_quote(&symbol, quote, SystemClock.boot_millis());
         Ok(Self {
             gate,
             client: Client::try_from("bench".to_owned())?,
             next: 0,
         })
+    }
+
+    /// `request` as it asks to be admitted, under the next id.
+    pub fn asked<'a>(&mut self, client: &'a Client, request: &'a OrderRequest) -> Asked<'a> {
+        Asked {
+            request,
+            client,
+            mode: Mode::Active,
+            keys: KeyUse::Usable,
+            order_id: self.next_id(),
+            expires_at_ms: EXPIRES_AT_MS,
+        }
     }
 
     /// The next order's id.
@@ -68,9 +81,8 @@ pub fn buy(ticks: i64, size: i64) -> OrderRequest {
     OrderRequest {
         symbol: SYMBOL.to_owned(),
         side: Side::Buy,
-        price: Decimal::new(ticks, 4),
         size: Decimal::from(size),
-        order_type: OrderType::Limit,
+        terms: Terms::limit(Decimal::new(ticks, 4)),
         client_order_id: None,
     }
 }

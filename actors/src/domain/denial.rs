@@ -62,6 +62,29 @@ pub enum Denial {
         /// The market.
         symbol: Symbol,
     },
+    /// The market's book has no price on one side, or its bid is above its ask: nothing can be judged
+    /// by it.
+    #[error("REFERENCE_CROSSED: the book of {symbol} stands at {bid}/{ask}")]
+    ReferenceCrossed {
+        /// The market.
+        symbol: Symbol,
+        /// Highest price bid; 0 = nobody bids.
+        bid: Decimal,
+        /// Lowest price asked; 0 = nobody asks.
+        ask: Decimal,
+    },
+    /// The reference price is too old.
+    #[error(
+        "REFERENCE_STALE: the book of {symbol} was asked for {age_ms} ms ago, limit {limit_ms}"
+    )]
+    ReferenceStale {
+        /// The market.
+        symbol: Symbol,
+        /// Since the book was asked for, by the time since boot.
+        age_ms: u64,
+        /// `gate.reference_max_age_ms`.
+        limit_ms: u64,
+    },
     /// The price is too far from the reference.
     #[error(
         "PRICE_COLLAR: price {price} is {deviation_pct} % from {reference}, limit {limit_pct} %"
@@ -102,13 +125,55 @@ pub enum Denial {
         /// `gate.gross_exposure_max_usdc`.
         limit_usdc: Decimal,
     },
+    /// Trading only reduces positions, and this order, with all that is open on its side, could do
+    /// more.
+    #[error("REDUCE_ONLY: {size} and {open_size} open on that side, {reducible} can be reduced")]
+    ReduceOnly {
+        /// The market.
+        symbol: Symbol,
+        /// Asked, in base currency.
+        size: Decimal,
+        /// Open, pending or in doubt on that side, in base currency.
+        open_size: Decimal,
+        /// The position that this side reduces; 0 when it would grow it.
+        reducible: Decimal,
+    },
+    /// Too many orders are in doubt: it is not known what stands at the venue.
+    #[error("ORDERS_IN_DOUBT: {in_doubt} in doubt, limit {limit}")]
+    OrdersInDoubt {
+        /// In doubt now.
+        in_doubt: u64,
+        /// `gate.orders_in_doubt_max`.
+        limit: u64,
+    },
+    /// It would trade with an order of this account.
+    #[error(
+        "SELF_TRADE: {price} meets the own order {own_order_id} at {own_price}; cancel that first"
+    )]
+    SelfTrade {
+        /// This order's price.
+        price: Decimal,
+        /// The order of the other side that it would meet: our id, or the venue's for one that is not
+        /// in the journal.
+        own_order_id: String,
+        /// That order's price.
+        own_price: Decimal,
+    },
+    /// A key that the order needs cannot be used for orders.
+    #[error("KEY_UNUSABLE: {key}: {why}")]
+    KeyUnusable {
+        /// Its name.
+        key: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Too many orders are open.
     #[error("OPEN_ORDERS: {open} open, limit {limit}")]
     OpenOrders {
         /// Open, pending or in doubt now.
-        open: usize,
+        open: u64,
         /// `gate.open_orders_max`.
-        limit: usize,
+        limit: u64,
     },
     /// This client sends too fast.
     #[error("ORDER_RATE: over {rate_per_s}/s, retry after {retry_after_ms} ms")]
@@ -131,16 +196,27 @@ impl Denial {
             Self::SizeRange { .. } => "SIZE_RANGE",
             Self::NotionalMin { .. } => "NOTIONAL_MIN",
             Self::ReferenceMissing { .. } => "REFERENCE_MISSING",
+            Self::ReferenceCrossed { .. } => "REFERENCE_CROSSED",
+            Self::ReferenceStale { .. } => "REFERENCE_STALE",
             Self::PriceCollar { .. } => "PRICE_COLLAR",
             Self::OrderNotional { .. } => "ORDER_NOTIONAL",
             Self::PositionLimit { .. } => "POSITION_LIMIT",
             Self::GrossExposure { .. } => "GROSS_EXPOSURE",
+            Self::ReduceOnly { .. } => "REDUCE_ONLY",
+            Self::OrdersInDoubt { .. } => "ORDERS_IN_DOUBT",
+            Self::SelfTrade { .. } => "SELF_TRADE",
+            Self::KeyUnusable { .. } => "KEY_UNUSABLE",
             Self::OpenOrders { .. } => "OPEN_ORDERS",
             Self::OrderRate { .. } => "ORDER_RATE",
         }
     }
 }
 
-/// Every rule that an order breaks, at least one.
+/// Every rule that an order breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denials(pub Vec<Denial>);
+pub struct Denials {
+    /// At least one, in the order of the gate's table.
+    pub broken: Vec<Denial>,
+    /// The version of the limits that it was judged by.
+    pub limits_v: u64,
+}

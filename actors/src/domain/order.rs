@@ -20,6 +20,14 @@ pub enum Side {
 }
 
 impl Side {
+    /// The other one.
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+
     /// As it is written on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,8 +37,8 @@ impl Side {
     }
 }
 
-/// How an order meets the book. `market` of the contract is made into an `ioc` by a later rule and
-/// does not exist yet.
+/// How an order meets the book, as it is signed and sent. A venue sees no `market` order: the gate
+/// makes an `ioc` of it ([`Terms::Market`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderType {
@@ -159,6 +167,58 @@ impl From<VenueOrderId> for String {
     }
 }
 
+/// At what price, and how it meets the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terms {
+    /// At a price of the caller's.
+    Priced {
+        /// How it meets the book.
+        order_type: OrderType,
+        /// Limit price in quote currency, exact as written.
+        price: Decimal,
+    },
+    /// At what the book offers: the gate makes it an `ioc` at the hard collar, rounded inward to the
+    /// tick, and it is valued, reserved and signed at that price.
+    Market,
+}
+
+impl Terms {
+    /// The word for a market order.
+    pub const MARKET: &'static str = "market";
+
+    /// A limit order at `price`.
+    pub const fn limit(price: Decimal) -> Self {
+        Self::Priced {
+            order_type: OrderType::Limit,
+            price,
+        }
+    }
+
+    /// The caller's price, if it gave one.
+    pub const fn price(&self) -> Option<Decimal> {
+        match self {
+            Self::Priced { price, .. } => Some(*price),
+            Self::Market => None,
+        }
+    }
+
+    /// The order type as the caller wrote it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Priced { order_type, .. } => order_type.as_str(),
+            Self::Market => Self::MARKET,
+        }
+    }
+
+    /// The order type that is signed and sent.
+    pub const fn sent_as(&self) -> OrderType {
+        match self {
+            Self::Priced { order_type, .. } => *order_type,
+            Self::Market => OrderType::Ioc,
+        }
+    }
+}
+
 /// What a caller asks for, parsed: shapes are right, no rule has been looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderRequest {
@@ -166,12 +226,10 @@ pub struct OrderRequest {
     pub symbol: String,
     /// Buy or sell.
     pub side: Side,
-    /// Limit price in quote currency, exact as written.
-    pub price: Decimal,
     /// Size in base currency, exact as written.
     pub size: Decimal,
-    /// How it meets the book.
-    pub order_type: OrderType,
+    /// At what price, and how it meets the book.
+    pub terms: Terms,
     /// The caller's own id; without one the order cannot be retried.
     pub client_order_id: Option<ClientOrderId>,
 }

@@ -47,6 +47,8 @@ pub enum Trigger {
     Beat,
     /// What was found at the start.
     Start,
+    /// Too many calls to the venue failed.
+    VenueHealth,
     /// A lift could not be brought to its end.
     LiftFailed,
     /// The program that embeds this library.
@@ -65,6 +67,7 @@ impl Trigger {
             Self::Journal => "journal",
             Self::Beat => "beat",
             Self::Start => "start",
+            Self::VenueHealth => "venue_health",
             Self::LiftFailed => "lift_failed",
             Self::Embedder => "embedder",
         }

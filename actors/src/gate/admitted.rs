@@ -20,14 +20,34 @@ use crate::journal::Committed;
 pub struct Admitted {
     order: Order,
     reserved_usdc: Decimal,
+    judged: Judged,
     gate: Option<Arc<Gate>>,
 }
 
+/// By what an order was admitted: for its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The version of the limits.
+    pub limits_v: u64,
+    /// The reference price, in quote currency.
+    pub reference: Decimal,
+    /// Codes of the rules that marked it.
+    pub marks: Vec<&'static str>,
+    /// It was a market order: the price is the gate's.
+    pub at_market: bool,
+}
+
 impl Admitted {
-    pub(super) fn new(order: Order, reserved_usdc: Decimal, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(
+        order: Order,
+        reserved_usdc: Decimal,
+        judged: Judged,
+        gate: Arc<Gate>,
+    ) -> Self {
         Self {
             order,
             reserved_usdc,
+            judged,
             gate: Some(gate),
         }
     }
@@ -40,6 +60,11 @@ impl Admitted {
     /// Exposure reserved, in USDC.
     pub fn reserved_usdc(&self) -> Decimal {
         self.reserved_usdc
+    }
+
+    /// By what it was admitted.
+    pub fn judged(&self) -> &Judged {
+        &self.judged
     }
 
     /// The intent is on disk: from now on only a terminal fact frees the exposure.

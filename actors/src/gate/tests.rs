@@ -1,115 +1,32 @@
-//! The rules from both sides of each boundary, and the race for the last room.
-
-use std::sync::Arc;
+//! The rules with each other, and the race for the last room. Each boundary alone: `boundary_tests`.
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-use super::{Exposure, Gate, Holder, Limits};
-use crate::domain::clock::{ManualClock, UnixMicros};
+use super::testing::{BEGIN_BOOT_MS, Desk, buy, d, eth, id, market, of_type, request, sei, sell};
+use super::{Exposure, Finding, Gate, Holder, Limits, Mode, RULES};
+use crate::domain::denial::Denial;
 use crate::domain::identity::Client;
-use crate::domain::market::{Market, Symbol};
-use crate::domain::order::{OrderId, OrderRequest, OrderType, Side};
+use crate::domain::market::Ticks;
+use crate::domain::order::{OrderRequest, OrderType, Side, Terms};
 use crate::ports::venue::Quote;
-
-fn d(text: &str) -> Decimal {
-    Decimal::from_str_exact(text).unwrap()
-}
-
-fn sei() -> Symbol {
-    Symbol::parse("SEI/USDC").unwrap()
-}
-
-fn id(n: u128) -> OrderId {
-    OrderId(uuid::Uuid::from_u128(n))
-}
-
-fn bot() -> Client {
-    Client::try_from("bot".to_owned()).unwrap()
-}
-
-fn gate(change: impl FnOnce(&mut Limits)) -> (Arc<Gate>, Arc<ManualClock>) {
-    let mut limits = Limits {
-        order_rate_burst: 1_000_000,
-        ..Limits::default()
-    };
-    change(&mut limits);
-    let clock = ManualClock::at(UnixMicros(1));
-    let gate = Gate::new(limits, Exposure::default(), clock.clone());
-    let market = |symbol: &str, tick: &str, lot: &str| Market {
-        symbol: Symbol::parse(symbol).unwrap(),
-        tick: d(tick),
-        lot: d(lot),
-        least_notional: d("1"),
-    };
-    gate.publish_markets(vec![
-        market("SEI/USDC", "0.0001", "1"),
-        market("ETH/USDC", "0.01", "0.001"),
-        market("BTC/USDC", "0.01", "0.001"),
-    ]);
-    gate.publish_quote(
-        &sei(),
-        Some(Quote {
-            bid: d("0.2499"),
-            ask: d("0.2501"),
-        }),
-    );
-    let eth = Symbol::parse("ETH/USDC").unwrap();
-    gate.publish_quote(
-        &eth,
-        Some(Quote {
-            bid: d("2499.5"),
-            ask: d("2500.5"),
-        }),
-    );
-    (gate, clock)
-}
-
-fn request(side: Side, price: &str, size: &str) -> OrderRequest {
-    OrderRequest {
-        symbol: "SEI/USDC".into(),
-        side,
-        price: d(price),
-        size: d(size),
-        order_type: OrderType::Limit,
-        client_order_id: None,
-    }
-}
-
-/// The codes that an order is denied with; empty when it is admitted (and given back at once).
-fn codes(gate: &Arc<Gate>, request: &OrderRequest) -> Vec<&'static str> {
-    match gate.admit(request, &bot(), id(u128::MAX), 0) {
-        Ok(_) => vec![],
-        Err(denials) => denials.0.iter().map(|denial| denial.code()).collect(),
-    }
-}
-
-/// Admits and keeps the exposure, as a durable intent does.
-fn keep(gate: &Arc<Gate>, request: &OrderRequest, n: u128) -> Result<(), Vec<&'static str>> {
-    match gate.admit(request, &bot(), id(n), 0) {
-        Ok(admitted) => {
-            drop(admitted.recorded(crate::journal::Committed::for_tests(n as u64)));
-            Ok(())
-        }
-        Err(denials) => Err(denials.0.iter().map(|denial| denial.code()).collect()),
-    }
-}
 
 #[test]
 fn a_plain_order_is_admitted_and_gives_its_exposure_back_when_dropped() {
-    let (gate, _) = gate(|_| {});
-    assert_eq!(codes(&gate, &request(Side::Buy, "0.25", "100")), [""; 0]);
+    let desk = Desk::plain();
+    assert_eq!(desk.codes(&buy("0.25", "100")), [""; 0]);
     assert_eq!(
-        gate.with_exposure(|e| (e.open_orders(), e.market(&sei()).open_buys)),
+        desk.gate
+            .with_exposure(|e| (e.open_orders(), e.market(&sei()).open_buys)),
         (0, d("0"))
     );
 }
 
 #[test]
 fn every_violation_is_reported_at_once() {
-    let (gate, _) = gate(|limits| limits.open_orders_max = 0);
+    let desk = Desk::new(|limits| limits.open_orders_max = 0);
     assert_eq!(
-        codes(&gate, &request(Side::Buy, "900000.00001", "900000.5")),
+        desk.codes(&buy("900000.00001", "900000.5")),
         [
             "TICK",
             "LOT",
@@ -124,7 +41,7 @@ fn every_violation_is_reported_at_once() {
 
 #[test]
 fn price_and_size_have_bounds() {
-    let (gate, _) = gate(|_| {});
+    let desk = Desk::plain();
     for (price, size, code) in [
         ("0", "1", "PRICE_RANGE"),
         ("-0.25", "1", "PRICE_RANGE"),
@@ -134,7 +51,7 @@ fn price_and_size_have_bounds() {
         ("0.25", "1000001", "SIZE_RANGE"),
     ] {
         assert_eq!(
-            codes(&gate, &request(Side::Buy, price, size)).first(),
+            desk.codes(&buy(price, size)).first(),
             Some(&code),
             "{price}"
         );
@@ -143,144 +60,399 @@ fn price_and_size_have_bounds() {
 
 #[test]
 fn an_unknown_market_and_one_not_named_in_the_settings_are_denied_alike() {
-    let (gate, _) = gate(|_| {});
+    let desk = Desk::plain();
     for symbol in ["DOGE/USDC", "BTC/USDC", "nonsense", ""] {
         let order = OrderRequest {
             symbol: symbol.into(),
-            ..request(Side::Buy, "0.25", "100")
+            ..buy("0.25", "100")
         };
-        assert_eq!(codes(&gate, &order), ["UNKNOWN_SYMBOL"], "{symbol:?}");
+        assert_eq!(desk.codes(&order), ["UNKNOWN_SYMBOL"], "{symbol:?}");
     }
 }
 
 #[test]
 fn the_collar_is_inclusive_on_both_sides() {
-    let (gate, _) = gate(|_| {});
+    let desk = Desk::plain();
     for (price, denied) in [
         ("0.2625", false),
         ("0.2626", true),
         ("0.2375", false),
         ("0.2374", true),
     ] {
-        let denials = codes(&gate, &request(Side::Sell, price, "100"));
+        let denials = desk.codes(&sell(price, "100"));
         assert_eq!(denials == ["PRICE_COLLAR"], denied, "{price}: {denials:?}");
     }
 }
 
 #[test]
 fn an_order_is_valued_at_the_worse_of_its_price_and_the_reference() {
-    let (gate, _) = gate(|_| {});
+    let desk = Desk::plain();
     // 4,000 at the reference of 0.25 are exactly 1,000 USDC, however low the sell is priced.
-    assert_eq!(
-        codes(&gate, &request(Side::Sell, "0.2400", "4000")),
-        [""; 0]
-    );
-    assert_eq!(
-        codes(&gate, &request(Side::Sell, "0.2400", "4001")),
-        ["ORDER_NOTIONAL"]
-    );
-    assert_eq!(codes(&gate, &request(Side::Buy, "0.2600", "3846")), [""; 0]);
-    assert_eq!(
-        codes(&gate, &request(Side::Buy, "0.2600", "3847")),
-        ["ORDER_NOTIONAL"]
-    );
+    assert_eq!(desk.codes(&sell("0.2400", "4000")), [""; 0]);
+    assert_eq!(desk.codes(&sell("0.2400", "4001")), ["ORDER_NOTIONAL"]);
+    assert_eq!(desk.codes(&buy("0.2600", "3846")), [""; 0]);
+    assert_eq!(desk.codes(&buy("0.2600", "3847")), ["ORDER_NOTIONAL"]);
 }
 
 #[test]
 fn an_order_that_lands_exactly_on_the_position_limit_is_admitted() {
-    let (gate, _) = gate(|limits| limits.order_notional_max_usdc = d("100000"));
-    assert!(keep(&gate, &request(Side::Buy, "0.25", "7996"), 1).is_ok());
-    assert_eq!(codes(&gate, &request(Side::Buy, "0.25", "4")), [""; 0]);
-    assert_eq!(
-        codes(&gate, &request(Side::Buy, "0.25", "5")),
-        ["POSITION_LIMIT"]
-    );
-    assert_eq!(codes(&gate, &request(Side::Sell, "0.25", "7996")), [""; 0]);
+    let desk = Desk::roomy();
+    assert!(desk.keep(&buy("0.25", "7996"), 1).is_ok());
+    assert_eq!(desk.codes(&buy("0.25", "4")), [""; 0]);
+    assert_eq!(desk.codes(&buy("0.25", "5")), ["POSITION_LIMIT"]);
+    assert_eq!(desk.codes(&sell("0.2501", "7996")), [""; 0]);
 }
 
 #[test]
 fn a_position_counts_for_its_own_side_and_makes_room_on_the_other() {
-    let (gate, _) = gate(|limits| limits.order_notional_max_usdc = d("100000"));
-    gate.with_exposure(|e| e.set_position(&sei(), d("8000")));
-    assert_eq!(
-        codes(&gate, &request(Side::Buy, "0.25", "4")),
-        ["POSITION_LIMIT"]
-    );
-    assert_eq!(codes(&gate, &request(Side::Sell, "0.25", "8000")), [""; 0]);
+    let desk = Desk::roomy();
+    desk.position(&sei(), "8000");
+    assert_eq!(desk.codes(&buy("0.25", "4")), ["POSITION_LIMIT"]);
+    assert_eq!(desk.codes(&sell("0.25", "8000")), [""; 0]);
 }
 
 #[test]
 fn gross_exposure_adds_all_markets_and_sides() {
-    let (gate, _) = gate(|limits| limits.order_notional_max_usdc = d("100000"));
-    let eth = Symbol::parse("ETH/USDC").unwrap();
-    gate.with_exposure(|e| e.set_position(&eth, d("-0.8")));
-    assert!(keep(&gate, &request(Side::Buy, "0.25", "4000"), 1).is_ok());
-    assert_eq!(codes(&gate, &request(Side::Sell, "0.25", "4000")), [""; 0]);
+    let desk = Desk::roomy();
+    desk.position(&eth(), "-0.8");
+    assert!(desk.keep(&buy("0.25", "4000"), 1).is_ok());
+    assert_eq!(desk.codes(&sell("0.2501", "3998")), [""; 0]);
+    assert_eq!(desk.codes(&sell("0.2501", "3999")), ["GROSS_EXPOSURE"]);
+}
+
+#[test]
+fn without_a_usable_reference_nothing_is_admitted_and_the_denial_says_why() {
+    let desk = Desk::plain();
+    desk.clock.advance_millis(1);
+    for (bid, ask) in [("0.26", "0.25"), ("0", "0.25"), ("0.25", "0"), ("0", "0")] {
+        desk.quote(&sei(), bid, ask);
+        let denied = desk.admit(&buy("0.25", "100"), 1).map(|_| ()).unwrap_err();
+        let (symbol, bid, ask) = (sei(), d(bid), d(ask));
+        assert_eq!(
+            denied.broken,
+            [Denial::ReferenceCrossed { symbol, bid, ask }]
+        );
+    }
+    desk.quote(&sei(), "0.2499", "0.2501");
+    assert_eq!(desk.codes(&buy("0.25", "100")), [""; 0]);
+    desk.clock.advance_millis(2_500);
+    let denied = desk.admit(&buy("0.25", "100"), 1).map(|_| ()).unwrap_err();
+    let (symbol, age_ms, limit_ms) = (sei(), 2_500, 2_000);
     assert_eq!(
-        codes(&gate, &request(Side::Sell, "0.25", "4001")),
-        ["GROSS_EXPOSURE"]
+        denied.broken,
+        [Denial::ReferenceStale {
+            symbol,
+            age_ms,
+            limit_ms
+        }]
+    );
+    let none = Gate::new(Limits::default(), Exposure::default(), desk.clock.clone());
+    none.publish_markets(desk.gate.markets().values().cloned().collect());
+    let without = Desk { gate: none, ..desk };
+    assert_eq!(without.codes(&buy("0.25", "100")), ["REFERENCE_MISSING"]);
+}
+
+#[test]
+fn a_reference_is_as_old_as_its_question_and_an_earlier_question_never_wins() {
+    let desk = Desk::plain();
+    let quote = |bid, ask| Quote {
+        bid: d(bid),
+        ask: d(ask),
+    };
+    desk.clock.advance_millis(1_500);
+    // The answer comes now; it was asked for a second ago.
+    let asked = BEGIN_BOOT_MS + 500;
+    desk.gate
+        .publish_quote(&sei(), quote("0.2599", "0.2601"), asked);
+    desk.gate
+        .publish_quote(&sei(), quote("0.2399", "0.2401"), asked - 1);
+    let middle = desk.gate.references()[&sei()].middle();
+    assert_eq!(middle, Some(d("0.26")));
+    desk.clock.advance_millis(1_000);
+    assert_eq!(desk.codes(&buy("0.26", "100")), [""; 0]);
+    desk.clock.advance_millis(1);
+    assert_eq!(desk.codes(&buy("0.26", "100")), ["REFERENCE_STALE"]);
+}
+
+#[test]
+fn a_position_elsewhere_needs_a_fresh_reference_unless_the_order_only_reduces() {
+    let desk = Desk::plain();
+    desk.position(&eth(), "0.1");
+    desk.position(&sei(), "100");
+    desk.clock.advance_millis(2_001);
+    desk.quote(&sei(), "0.2499", "0.2501");
+    assert_eq!(desk.codes(&buy("0.25", "100")), ["REFERENCE_STALE"]);
+    assert_eq!(desk.codes(&sell("0.25", "100")), [""; 0]);
+    assert_eq!(desk.codes(&sell("0.25", "101")), ["REFERENCE_STALE"]);
+    desk.position(&eth(), "0");
+    assert_eq!(desk.codes(&buy("0.25", "100")), [""; 0]);
+}
+
+#[test]
+fn an_order_off_the_soft_collar_is_admitted_marked_and_counted() {
+    let desk = Desk::plain();
+    let marks = |order: &OrderRequest| desk.admit(order, 1).map(|a| a.judged().marks.clone());
+    assert_eq!(marks(&buy("0.2550", "100")).unwrap(), [""; 0]);
+    assert_eq!(desk.gate.marked(), 0);
+    for price in ["0.2551", "0.2449"] {
+        assert_eq!(marks(&buy(price, "100")).unwrap(), ["PRICE_COLLAR_SOFT"]);
+    }
+    assert_eq!(desk.gate.marked(), 2);
+    assert!(marks(&buy("0.2626", "100")).is_err());
+    assert_eq!(desk.gate.marked(), 2, "one that is denied is not counted");
+    assert_eq!(marks(&market(Side::Buy, "100")).unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_market_order_is_an_ioc_at_the_hard_collar_rounded_inward() {
+    let desk = Desk::plain();
+    let admitted = |side| desk.admit(&market(side, "100"), 1).unwrap();
+    let up = admitted(Side::Buy);
+    assert_eq!(
+        (up.order().price, up.order().order_type),
+        (d("0.2625"), OrderType::Ioc)
+    );
+    assert_eq!(up.reserved_usdc(), d("26.25"), "valued at that price");
+    assert!(up.judged().at_market);
+    drop(up);
+    assert_eq!(admitted(Side::Sell).order().price, d("0.2375"));
+    // 0.25005 ± 5 % = 0.2625525 and 0.2375475: nothing beyond the collar is signed.
+    desk.clock.advance_millis(1);
+    desk.quote(&sei(), "0.2500", "0.2501");
+    let prices = [Side::Buy, Side::Sell].map(|side| admitted(side).order().price);
+    assert_eq!(prices, [d("0.2625"), d("0.2376")]);
+    assert_eq!(
+        desk.codes(&market(Side::Buy, "3809")),
+        [""; 0],
+        "999.8625 USDC"
+    );
+    assert_eq!(desk.codes(&market(Side::Buy, "3810")), ["ORDER_NOTIONAL"]);
+    desk.clock.advance_millis(2_001);
+    assert_eq!(desk.codes(&market(Side::Buy, "100")), ["REFERENCE_STALE"]);
+}
+
+#[test]
+fn an_order_that_would_meet_an_own_one_is_denied_and_told_which() {
+    let desk = Desk::plain();
+    desk.keep(&buy("0.2490", "10"), 1).unwrap();
+    desk.keep(&buy("0.2480", "10"), 2).unwrap();
+    desk.keep(&sell("0.2510", "10"), 3).unwrap();
+    let denied = |order: &OrderRequest| desk.admit(order, 9).map(|_| ()).unwrap_err().broken;
+    let expected = |price, n, own| {
+        [Denial::SelfTrade {
+            price: d(price),
+            own_order_id: id(n).to_string(),
+            own_price: d(own),
+        }]
+    };
+    assert_eq!(
+        denied(&sell("0.2490", "10")),
+        expected("0.2490", 1, "0.2490")
+    );
+    assert_eq!(
+        denied(&buy("0.2511", "10")),
+        expected("0.2511", 3, "0.2510")
+    );
+    for kind in [OrderType::PostOnly, OrderType::Ioc] {
+        let order = of_type(kind, sell("0.2485", "10"));
+        assert_eq!(desk.codes(&order), ["SELF_TRADE"], "{kind:?}");
+    }
+    assert_eq!(desk.codes(&market(Side::Buy, "10")), ["SELF_TRADE"]);
+    assert_eq!(desk.codes(&sell("0.2491", "10")), [""; 0]);
+    assert_eq!(desk.codes(&buy("0.2509", "10")), [""; 0]);
+    let one = Holder::Ours(id(1));
+    desk.gate.with_exposure(|exposure| exposure.doubt(&one));
+    assert_eq!(
+        desk.codes(&sell("0.2490", "10")),
+        ["SELF_TRADE"],
+        "in doubt"
+    );
+    desk.gate.with_exposure(|exposure| exposure.ended(&one));
+    assert_eq!(
+        denied(&sell("0.2480", "10")),
+        expected("0.2480", 2, "0.2480")
+    );
+    assert_eq!(desk.codes(&sell("0.2490", "10")), [""; 0], "it ended");
+}
+
+#[test]
+fn an_order_that_rests_there_and_is_not_ours_is_not_met_either() {
+    let desk = Desk::plain();
+    let foreign = Holder::Foreign("v-1".to_owned().try_into().unwrap());
+    desk.gate
+        .with_exposure(|exposure| exposure.hold(foreign, &sei(), Side::Sell, d("0.2510"), d("10")));
+    let denied = desk.admit(&buy("0.2510", "10"), 1).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&denied.broken[..], [Denial::SelfTrade { own_order_id, .. }] if own_order_id == "v-1"),
+        "{denied:?}"
     );
 }
 
 #[test]
-fn without_a_reference_nothing_is_admitted() {
-    let (gate, _) = gate(|_| {});
-    gate.publish_quote(&sei(), None);
+fn reduce_only_admits_what_with_all_open_on_its_side_is_at_most_the_position() {
+    let mut desk = Desk::roomy();
+    desk.mode = Mode::ReduceOnly;
     assert_eq!(
-        codes(&gate, &request(Side::Buy, "0.25", "100")),
-        ["REFERENCE_MISSING"]
+        desk.codes(&sell("0.25", "10")),
+        ["REDUCE_ONLY"],
+        "no position"
     );
-    gate.publish_quote(
-        &sei(),
-        Some(Quote {
-            bid: d("0.26"),
-            ask: d("0.25"),
-        }),
+    desk.position(&sei(), "100");
+    assert_eq!(
+        desk.codes(&buy("0.25", "10")),
+        ["REDUCE_ONLY"],
+        "it would grow"
+    );
+    desk.keep(&sell("0.2510", "60"), 1).unwrap();
+    let foreign = Holder::Foreign("v-1".to_owned().try_into().unwrap());
+    desk.gate
+        .with_exposure(|exposure| exposure.hold(foreign, &sei(), Side::Sell, d("0.2520"), d("10")));
+    assert_eq!(desk.codes(&sell("0.25", "30")), [""; 0]);
+    let denied = desk.admit(&sell("0.25", "31"), 2).map(|_| ()).unwrap_err();
+    assert_eq!(
+        denied.broken,
+        [Denial::ReduceOnly {
+            symbol: sei(),
+            size: d("31"),
+            open_size: d("70"),
+            reducible: d("100"),
+        }]
+    );
+    // What filled is off the position and off the side alike.
+    let one = Holder::Ours(id(1));
+    desk.gate
+        .with_exposure(|e| e.fill(Some(&one), &sei(), Side::Sell, d("60")));
+    assert_eq!(desk.codes(&sell("0.25", "30")), [""; 0]);
+    assert_eq!(desk.codes(&sell("0.25", "31")), ["REDUCE_ONLY"]);
+    desk.position(&sei(), "-100");
+    assert_eq!(
+        desk.codes(&buy("0.25", "100")),
+        [""; 0],
+        "a short is bought back"
+    );
+    assert_eq!(desk.codes(&buy("0.25", "101")), ["REDUCE_ONLY"]);
+}
+
+#[test]
+fn bounds_on_growth_never_stand_in_the_way_of_an_exit() {
+    let over = |limits: &mut Limits| {
+        limits.position_limit_usdc = d("10");
+        limits.gross_exposure_max_usdc = d("10");
+        limits.open_orders_max = 1;
+        limits.orders_in_doubt_max = 0;
+    };
+    let mut desk = Desk::new(over);
+    desk.position(&sei(), "1000"); // 250 USDC: over every limit
+    desk.position(&eth(), "-1");
+    desk.keep(&sell("0.2500", "600"), 1).unwrap();
+    desk.gate
+        .with_exposure(|exposure| exposure.doubt(&Holder::Ours(id(1))));
+    for mode in [Mode::Active, Mode::ReduceOnly] {
+        desk.mode = mode;
+        assert_eq!(desk.codes(&sell("0.2500", "400")), [""; 0], "{mode:?}");
+        let more = desk.codes(&sell("0.2500", "401"));
+        assert_eq!(more.contains(&"REDUCE_ONLY"), mode == Mode::ReduceOnly);
+        for code in ["GROSS_EXPOSURE", "OPEN_ORDERS", "ORDERS_IN_DOUBT"] {
+            assert!(more.contains(&code), "{mode:?}: {more:?}");
+        }
+        assert!(desk.codes(&buy("0.2400", "10")).contains(&"POSITION_LIMIT"));
+    }
+    let told = desk.check(&sell("0.2500", "400")).findings;
+    let exits = told.iter().filter(|(_, f)| matches!(f, Finding::Exit(_)));
+    let exits: Vec<_> = exits.map(|(code, _)| *code).collect();
+    let lets_pass = RULES.iter().filter(|rule| rule.lets_exits_pass);
+    let lets_pass: Vec<_> = lets_pass.map(|rule| rule.code).collect();
+    assert_eq!(
+        lets_pass,
+        [
+            "POSITION_LIMIT",
+            "GROSS_EXPOSURE",
+            "OPEN_ORDERS",
+            "ORDERS_IN_DOUBT"
+        ]
     );
     assert_eq!(
-        codes(&gate, &request(Side::Buy, "0.25", "100")),
-        ["REFERENCE_MISSING"]
+        exits,
+        lets_pass[1..],
+        "a sell of a long is within the position limit anyway"
     );
+}
+
+#[test]
+fn orders_that_can_only_reduce_add_nothing_to_the_gross_exposure() {
+    let desk = Desk::roomy();
+    desk.position(&sei(), "8000"); // 2,000 USDC
+    desk.position(&eth(), "0.8"); // 2,000 USDC: both together are at the limit
+    desk.keep(&sell("0.2600", "5000"), 1).unwrap();
+    assert_eq!(desk.keep(&sell("0.2600", "3000"), 2), Ok(()));
+    // One lot more could turn the position over; then the whole side counts in its place.
+    assert_eq!(desk.codes(&sell("0.2600", "4")), ["GROSS_EXPOSURE"]);
+}
+
+#[test]
+fn a_dry_run_finds_the_same_and_keeps_nothing() {
+    let desk = Desk::new(|limits| limits.order_rate_burst = 1);
+    for _ in 0..10 {
+        let checked = desk.check(&buy("0.2501", "100"));
+        assert!(checked.is_admitted(), "{checked:?}");
+        assert_eq!(checked.order.unwrap().price_ticks, Ticks(2_501));
+        assert_eq!(checked.findings.len(), RULES.len() - 1);
+    }
+    assert_eq!(desk.gate.with_exposure(|e| e.open_orders()), 0);
+    assert_eq!(desk.codes(&buy("0.2501", "100")), [""; 0]);
+    assert!(!desk.check(&buy("0.2501", "100")).is_admitted(), "its rate");
+}
+
+#[test]
+fn changed_limits_hold_for_the_next_order_under_their_own_version() {
+    let desk = Desk::plain();
+    let judged = |order: &OrderRequest| desk.admit(order, 1).map(|a| a.judged().limits_v);
+    assert_eq!(judged(&buy("0.25", "100")), Ok(1));
+    desk.gate.change_limits(Limits {
+        version: 2,
+        order_notional_max_usdc: d("24"),
+        ..Limits::default()
+    });
+    let denied = judged(&buy("0.25", "100")).unwrap_err();
+    assert_eq!(denied.limits_v, 2);
+    assert_eq!(judged(&buy("0.25", "96")), Ok(2));
 }
 
 #[test]
 fn an_order_below_the_venues_least_is_denied() {
-    let (gate, _) = gate(|_| {});
-    assert_eq!(codes(&gate, &request(Side::Buy, "0.25", "4")), [""; 0]);
-    assert_eq!(
-        codes(&gate, &request(Side::Buy, "0.25", "3")),
-        ["NOTIONAL_MIN"]
-    );
+    let desk = Desk::plain();
+    assert_eq!(desk.codes(&buy("0.25", "4")), [""; 0]);
+    assert_eq!(desk.codes(&buy("0.25", "3")), ["NOTIONAL_MIN"]);
 }
 
 #[test]
 fn a_client_that_sends_too_fast_is_told_when_to_come_back() {
-    let (gate, clock) = gate(|limits| (limits.order_rate_per_s, limits.order_rate_burst) = (10, 2));
-    let order = request(Side::Buy, "0.25", "100");
-    assert_eq!(codes(&gate, &order), [""; 0]);
-    assert_eq!(codes(&gate, &order), [""; 0]);
-    assert_eq!(codes(&gate, &order), ["ORDER_RATE"]);
+    let desk = Desk::new(|limits| (limits.order_rate_per_s, limits.order_rate_burst) = (10, 2));
+    let order = buy("0.25", "100");
+    assert_eq!(desk.codes(&order), [""; 0]);
+    assert_eq!(desk.codes(&order), [""; 0]);
+    assert_eq!(desk.codes(&order), ["ORDER_RATE"]);
     let other = Client::try_from("other".to_owned()).unwrap();
     assert!(
-        gate.admit(&order, &other, id(2), 0).is_ok(),
+        desk.admit_for(&other, &order).is_ok(),
         "each client has its own bucket"
     );
-    clock.advance_millis(100);
-    assert_eq!(codes(&gate, &order), [""; 0]);
+    desk.clock.advance_millis(100);
+    assert_eq!(desk.codes(&order), [""; 0]);
 }
 
 /// Invariant: however many threads race, exactly as many orders pass as there is room for.
 #[test]
 fn of_200_concurrent_orders_of_a_hundredth_of_the_limit_exactly_100_pass() {
-    let (gate, _) = gate(|_| {});
+    let desk = Desk::plain();
     let passed = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|threads| {
         for thread in 0..8_u128 {
-            let (gate, passed) = (&gate, &passed);
+            let (desk, passed) = (&desk, &passed);
             threads.spawn(move || {
                 for n in 0..25_u128 {
-                    let order = request(Side::Buy, "0.25", "80"); // 20 USDC of 2,000
-                    if keep(gate, &order, thread * 100 + n + 1).is_ok() {
+                    let order = buy("0.25", "80"); // 20 USDC of 2,000
+                    if desk.keep(&order, thread * 100 + n + 1).is_ok() {
                         passed.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     }
                 }
@@ -289,98 +461,34 @@ fn of_200_concurrent_orders_of_a_hundredth_of_the_limit_exactly_100_pass() {
     });
     assert_eq!(passed.into_inner(), 100);
     assert_eq!(
-        gate.with_exposure(|e| e.market(&sei()).open_buys),
+        desk.gate.with_exposure(|e| e.market(&sei()).open_buys),
         d("2000")
     );
-}
-
-/// What the exposure must add up to, computed from scratch.
-#[derive(Default)]
-struct Model {
-    position: Decimal,
-    open: std::collections::BTreeMap<u128, (Side, Decimal, Decimal)>,
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Reserve(u128, bool, u32, u32),
-    Release(u128),
-    Fill(u128, u32),
-    ForeignFill(bool, u32),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let id = 0_u128..6;
-    prop::collection::vec(
-        prop_oneof![
-            (id.clone(), any::<bool>(), 1_u32..9, 1_u32..50)
-                .prop_map(|(id, buy, p, s)| Step::Reserve(id, buy, p, s)),
-            id.clone().prop_map(Step::Release),
-            (id, 1_u32..60).prop_map(|(id, s)| Step::Fill(id, s)),
-            (any::<bool>(), 1_u32..9).prop_map(|(buy, s)| Step::ForeignFill(buy, s)),
-        ],
-        0..60,
-    )
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Invariant: sums kept step by step equal the sums over what is open, after any steps.
-    #[test]
-    fn exposure_always_adds_up(steps in steps()) {
-        let mut exposure = Exposure::default();
-        let mut model = Model::default();
-        let side = |buy| if buy { Side::Buy } else { Side::Sell };
-        for step in steps {
-            match step {
-                Step::Reserve(n, buy, price, size) => {
-                    let (price, size) = (Decimal::from(price), Decimal::from(size));
-                    exposure.hold(Holder::Ours(id(n)), &sei(), side(buy), price, size);
-                    model.open.entry(n).or_insert((side(buy), price, size));
-                }
-                Step::Release(n) => {
-                    exposure.release(&Holder::Ours(id(n)));
-                    model.open.remove(&n);
-                }
-                Step::Fill(n, size) => {
-                    let Some((side, _, left)) = model.open.get_mut(&n) else { continue };
-                    let size = Decimal::from(size).min(*left);
-                    exposure.fill(Some(&Holder::Ours(id(n))), &sei(), *side, size);
-                    model.position += if *side == Side::Buy { size } else { -size };
-                    *left -= size;
-                    if left.is_zero() { model.open.remove(&n); }
-                }
-                Step::ForeignFill(buy, size) => {
-                    exposure.fill(None, &sei(), side(buy), Decimal::from(size));
-                    model.position += Decimal::from(size) * if buy { d("1") } else { d("-1") };
-                }
-            }
-            let sum = |wanted| model.open.values().filter(|(side, ..)| *side == wanted)
-                .map(|(_, price, left)| price * left).sum::<Decimal>();
-            let market = exposure.market(&sei());
-            prop_assert_eq!(market.position, model.position);
-            prop_assert_eq!(market.open_buys, sum(Side::Buy));
-            prop_assert_eq!(market.open_sells, sum(Side::Sell));
-            prop_assert_eq!(exposure.open_orders(), model.open.len());
-            let stored = serde_json::to_vec(&exposure).unwrap();
-            prop_assert_eq!(&serde_json::from_slice::<Exposure>(&stored).unwrap(), &exposure);
-        }
-    }
-
-    /// Invariant: no request, however odd its numbers, panics or passes with a broken rule.
+    /// Invariant: no request, however odd its numbers, panics or passes with a broken rule; one that
+    /// is denied is denied by a rule.
     #[test]
     fn any_numbers_are_judged_without_a_panic(
         price in any::<i128>().prop_map(|n| Decimal::from_i128_with_scale(n >> 34, 8)),
         size in any::<i128>().prop_map(|n| Decimal::from_i128_with_scale(n >> 34, 20)),
         buy in any::<bool>(),
+        at_market in any::<bool>(),
     ) {
-        let (gate, _) = gate(|_| {});
+        let desk = Desk::plain();
         let side = if buy { Side::Buy } else { Side::Sell };
-        let order = OrderRequest { price, size, ..request(side, "1", "1") };
-        if let Ok(admitted) = gate.admit(&order, &bot(), id(1), 0) {
-            prop_assert!(admitted.reserved_usdc() <= d("1000"));
-            prop_assert!(admitted.order().price == price && admitted.order().size == size);
+        let terms = if at_market { Terms::Market } else { Terms::limit(price) };
+        let order = OrderRequest { terms, size, ..request(side, "1", "1") };
+        match desk.admit(&order, 1) {
+            Ok(admitted) => {
+                prop_assert!(admitted.reserved_usdc() <= d("1000"));
+                prop_assert!(at_market || admitted.order().price == price);
+                prop_assert!(admitted.order().size == size);
+            }
+            Err(denials) => prop_assert!(!denials.broken.is_empty()),
         }
     }
 }

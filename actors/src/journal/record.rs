@@ -93,6 +93,14 @@ pub enum Fact {
         content_hash: String,
         /// Exposure reserved, in USDC.
         reserved_usdc: Decimal,
+        /// The version of the limits that it was judged by.
+        limits_v: u64,
+        /// The reference price that it was judged by, in quote currency.
+        reference: Decimal,
+        /// Codes of the rules that marked it, such as `PRICE_COLLAR_SOFT`.
+        marks: Vec<String>,
+        /// It was a market order: the price is the gate's, at the hard collar.
+        at_market: bool,
         /// The latch's epoch at the door.
         epoch: u64,
         /// Signing key, such as `sei/1`.
@@ -194,6 +202,9 @@ pub enum Fact {
         client: Option<Client>,
         /// Codes of the rules broken by the last of them.
         codes: Vec<String>,
+        /// The version of the limits that the last of them was judged by; absent for a sum over many
+        /// clients.
+        limits_v: Option<u64>,
         /// How many orders this record stands for.
         count: u64,
     },
@@ -205,7 +216,7 @@ pub enum Fact {
         /// Names this halt in reports and evidence.
         incident_id: String,
         /// `http`, `cli`, `control_socket`, `sentinel`, `signal`, `escalation`, `journal`, `beat`, `start`,
-        /// `lift_failed`, `embedder`.
+        /// `venue_health`, `lift_failed`, `embedder`.
         trigger: String,
     },
     /// Somebody stopped what was already stopped: approvals given so far are void.

@@ -47,7 +47,7 @@ pub use service_keys::{
     open_journal_signer, open_token_key, open_verifiers, seal_verifier,
 };
 pub use signer::{KeyManager, SignError};
-pub use typed_data::{CHAIN_ID_DEFAULT, LastHopMismatch};
+pub use typed_data::{CHAIN_ID_DEFAULT, LastHopMismatch, Preimage};
 pub use vault::{Sealed, Vault, VaultError};
 pub use venue_credential::{AccountProblem, NotACredential, VenueCredential, judge_account};
 

@@ -5,17 +5,18 @@
 //! the framed request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
 use crate::domain::clock::{SharedEntropy, UnixMicros};
 use crate::domain::order::Order;
-use crate::gate::Recorded;
+use crate::gate::{KeyUse, Recorded};
 use crate::ports::venue::{Framed, Framing, OrderSignature, Query, Signed};
 
 use super::hot_keys::{HotKeys, Identity};
 use super::sign_raw::RawSignError;
-use super::typed_data::{LastHopMismatch, OrderDomain, TypedOrder};
+use super::typed_data::{LastHopMismatch, OrderDomain, Preimage, TypedOrder};
 
 /// Why an order was not signed. Nothing of it left.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,7 @@ pub struct KeyManager {
     hot: ArcSwap<HotKeys>,
     domain: OrderDomain,
     entropy: SharedEntropy,
+    credential_refused: AtomicBool,
 }
 
 impl KeyManager {
@@ -55,12 +57,36 @@ impl KeyManager {
             hot: ArcSwap::from_pointee(keys),
             domain: OrderDomain::new(chain_id),
             entropy,
+            credential_refused: AtomicBool::new(false),
         }
     }
 
     /// What everybody may know of the keys in use.
     pub fn identity(&self) -> Arc<Identity> {
         self.hot.load().identity.clone()
+    }
+
+    /// Whether an order could be signed and would be accepted. The signing key is at hand as long as
+    /// there is a key manager; of the credential the venue's last word counts.
+    pub fn for_orders(&self) -> KeyUse {
+        if self.credential_refused.load(Ordering::Relaxed) {
+            return KeyUse::Unusable {
+                key: HotKeys::VENUE,
+                why: "the venue rejects the credential",
+            };
+        }
+        KeyUse::Usable
+    }
+
+    /// The venue answered a call made with the credential: it accepts it, or not.
+    pub fn credential_answered(&self, accepted: bool) {
+        self.credential_refused.store(!accepted, Ordering::Relaxed);
+    }
+
+    /// What would be signed for `order`: the digest and the message as EIP-712 typed data. Signs
+    /// nothing.
+    pub fn preimage(&self, order: &Order) -> Preimage {
+        self.domain.preimage(&TypedOrder::of(order))
     }
 
     /// Signs an order whose intent is durable, and frames it for the venue. Takes about 30 µs on

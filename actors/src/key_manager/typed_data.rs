@@ -8,6 +8,7 @@
 use alloy_primitives::{B256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use rust_decimal::Decimal;
+use serde_json::json;
 
 use crate::domain::order::{Order, OrderId};
 
@@ -29,12 +30,26 @@ mod eip712 {
     }
 }
 
+const NAME: &str = "FlashGuard";
+const VERSION: &str = "1";
+/// The order's fields with their types, as the contract has them.
+const FIELDS: [(&str, &str); 7] = [
+    ("market", "string"),
+    ("side", "string"),
+    ("orderType", "string"),
+    ("price", "string"),
+    ("size", "string"),
+    ("orderId", "string"),
+    ("expiresAtMs", "uint64"),
+];
+
 /// Chain of the signatures when `venue.chain_id` says nothing else: Sei.
 pub const CHAIN_ID_DEFAULT: u64 = 1329;
 
 /// The parts of a digest that are the same for every order of one chain.
 #[derive(Debug, Clone)]
 pub struct OrderDomain {
+    chain_id: u64,
     separator: B256,
     type_hash: B256,
 }
@@ -43,6 +58,7 @@ impl OrderDomain {
     /// The domain of `chain_id` (`venue.chain_id`).
     pub fn new(chain_id: u64) -> Self {
         Self {
+            chain_id,
             separator: domain(chain_id).separator(),
             type_hash: keccak256(eip712::Order::eip712_encode_type().as_bytes()),
         }
@@ -59,14 +75,55 @@ impl OrderDomain {
         whole.update(order.finalize());
         whole.finalize().0
     }
+
+    /// The typed data and its digest.
+    pub fn preimage(&self, typed: &TypedOrder) -> Preimage {
+        let order = &typed.0;
+        let field = |(name, kind): (&str, &str)| json!({"name": name, "type": kind});
+        let domain = [
+            ("name", "string"),
+            ("version", "string"),
+            ("chainId", "uint256"),
+        ];
+        let typed_data = json!({
+            "types": {
+                "EIP712Domain": domain.map(field),
+                "Order": FIELDS.map(field),
+            },
+            "primaryType": "Order",
+            "domain": {"name": NAME, "version": VERSION, "chainId": self.chain_id},
+            "message": {
+                "market": order.market,
+                "side": order.side,
+                "orderType": order.orderType,
+                "price": order.price,
+                "size": order.size,
+                "orderId": order.orderId,
+                "expiresAtMs": order.expiresAtMs,
+            },
+        });
+        Preimage {
+            typed_data,
+            digest: alloy_primitives::hex::encode_prefixed(self.digest(typed)),
+        }
+    }
 }
 
 fn domain(chain_id: u64) -> Eip712Domain {
     alloy_sol_types::eip712_domain! {
-        name: "FlashGuard",
-        version: "1",
+        name: NAME,
+        version: VERSION,
         chain_id: chain_id,
     }
+}
+
+/// What is signed, readable: any wallet library makes the digest of the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preimage {
+    /// The EIP-712 typed data: `types`, `primaryType`, `domain`, `message`.
+    pub typed_data: serde_json::Value,
+    /// Its hash, 0x-prefixed lower-case hex.
+    pub digest: String,
 }
 
 /// An order as it is hashed.
@@ -162,6 +219,31 @@ mod tests {
             eip712::Order::eip712_encode_type(),
             "Order(string market,string side,string orderType,string price,string size,\
              string orderId,uint64 expiresAtMs)"
+        );
+        let fields: Vec<_> = FIELDS
+            .iter()
+            .map(|(name, kind)| format!("{kind} {name}"))
+            .collect();
+        assert_eq!(
+            eip712::Order::eip712_encode_type(),
+            format!("Order({})", fields.join(","))
+        );
+    }
+
+    #[test]
+    fn the_preimage_says_every_field_and_has_the_digest_that_is_signed() {
+        let (domain, typed) = (OrderDomain::new(7), TypedOrder::of(&order()));
+        let Preimage { typed_data, digest } = domain.preimage(&typed);
+        assert_eq!(digest, format!("0x{}", hex::encode(domain.digest(&typed))));
+        assert_eq!(typed_data["domain"]["chainId"], 7);
+        let message = typed_data["message"].as_object().unwrap();
+        assert_eq!(message.len(), FIELDS.len());
+        for (name, _) in FIELDS {
+            assert!(!message[name].is_null(), "{name}");
+        }
+        assert_eq!(
+            (&message["price"], &message["size"]),
+            (&"0.25".into(), &"100".into())
         );
     }
 

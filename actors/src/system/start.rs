@@ -34,7 +34,8 @@ use crate::trading::desk::Desk;
 use crate::trading::door::Door;
 use crate::trading::engine::EngineActor;
 use crate::trading::feed::FeedActor;
-use crate::trading::floor::{Floor, OrderTimes, StopTrading};
+use crate::trading::floor::{Floor, OrderTimes, StopCause, StopTrading, watch_calls};
+use crate::trading::health::{HealthLimits, VenueHealth};
 use crate::trading::messages::{TradingHalted, TradingLifted};
 use crate::trading::order_manager::OrderManagerActor;
 use crate::trading::positions::PositionsActor;
@@ -53,6 +54,8 @@ const STOP_THREADS_MAX_MS: u64 = 2_000;
 pub struct SystemSettings {
     /// The gate's.
     pub limits: Limits,
+    /// `venue.health_*`.
+    pub health: HealthLimits,
     /// `venue.order_send_ttl_ms`.
     pub order_send_ttl_ms: u64,
     /// `emergency.lift_approvals`.
@@ -345,18 +348,30 @@ fn settle_sentinel(parts: &Parts, emergency: &Arc<Emergency>) {
 fn floor(parts: &Parts, emergency: &Arc<Emergency>) -> Arc<Floor> {
     let ledger = parts.state.ledger.clone();
     let stopper = emergency.clone();
-    let stop_trading: StopTrading = Arc::new(move |reason: &str| {
+    let stop_trading: StopTrading = Arc::new(move |cause: StopCause, reason: &str| {
         stopper.halt(&HaltOrder {
-            trigger: Trigger::Start,
+            trigger: match cause {
+                StopCause::Start => Trigger::Start,
+                StopCause::VenueHealth => Trigger::VenueHealth,
+            },
             by: Principal::system(),
             reason: reason.to_owned(),
         });
     });
+    let door = Arc::new(Door::new(parts.latch.clone(), parts.state.pauses.clone()));
+    let health = Arc::new(VenueHealth::new(parts.settings.health));
+    let watch = watch_calls(
+        health.clone(),
+        parts.clock.clone(),
+        parts.latch.clone(),
+        door.clone(),
+        stop_trading.clone(),
+    );
     Arc::new(Floor {
         clock: parts.clock.clone(),
         entropy: parts.entropy.clone(),
         latch: parts.latch.clone(),
-        door: Door::new(parts.latch.clone(), parts.state.pauses.clone()),
+        door,
         gate: Gate::new(
             parts.settings.limits.clone(),
             ledger.exposure,
@@ -366,7 +381,8 @@ fn floor(parts: &Parts, emergency: &Arc<Emergency>) -> Arc<Floor> {
         readers: parts.readers.clone(),
         views: parts.views.clone(),
         keys: parts.keys.clone(),
-        desk: Desk::new(parts.venue.clone(), parts.keys.clone(), parts.clock.clone()),
+        desk: Desk::new(parts.venue.clone(), parts.keys.clone(), parts.clock.clone())
+            .watched_by(watch),
         orders: Mutex::new(ledger.orders),
         fills: AsyncMutex::new(ledger.fills),
         in_flight: Default::default(),
@@ -375,6 +391,7 @@ fn floor(parts: &Parts, emergency: &Arc<Emergency>) -> Arc<Floor> {
             send_ttl_ms: parts.settings.order_send_ttl_ms,
         },
         venue_asked: AtomicBool::new(false),
+        health,
         stop_trading,
     })
 }

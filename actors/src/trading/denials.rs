@@ -12,8 +12,15 @@ use crate::journal::record::{Entry, Fact, Private};
 /// One counting record per client in this time.
 const WINDOW_MS: u64 = 10_000;
 
-/// Clients that were denied orders lately, with the codes of the last denial.
-pub struct DenialLog(Mutex<Episodes<Client, Vec<String>>>);
+/// Clients that were denied orders lately, with what the last denial said.
+pub struct DenialLog(Mutex<Episodes<Client, Note>>);
+
+/// What is kept of a client's last denial.
+#[derive(Debug, Clone, Default)]
+struct Note {
+    codes: Vec<String>,
+    limits_v: Option<u64>,
+}
 
 impl DenialLog {
     /// Nothing denied yet; `bound` is shared with whatever else is refused and recorded.
@@ -23,14 +30,17 @@ impl DenialLog {
 
     /// Counts a refusal; the entry to journal when it opens an episode.
     pub fn denied(&self, caller: &Caller, denials: &Denials, now: UnixMicros) -> Option<Entry> {
-        let codes = codes(&denials.0);
-        let (client, note) = (caller.client.clone(), codes.clone());
-        let count = self.0.lock().observe(client.clone(), note, now)?;
+        let note = Note {
+            codes: codes(&denials.broken),
+            limits_v: Some(denials.limits_v),
+        };
+        let client = caller.client.clone();
+        let count = self.0.lock().observe(client.clone(), note.clone(), now)?;
         let private = Private {
-            detail: serde_json::to_value(&denials.0).ok(),
+            detail: serde_json::to_value(&denials.broken).ok(),
             ..Private::default()
         };
-        let entry = entry(Some(client), codes, count).with(private);
+        let entry = entry(Some(client), note, count).with(private);
         Some(entry.by(caller.principal.clone()))
     }
 
@@ -44,14 +54,15 @@ impl DenialLog {
     /// What was counted and is not journaled yet, for an orderly stop.
     pub fn left(&self) -> Option<Entry> {
         let count = self.0.lock().drain();
-        (count > 0).then(|| entry(None, Vec::new(), count))
+        (count > 0).then(|| entry(None, Note::default(), count))
     }
 }
 
-fn entry(client: Option<Client>, codes: Vec<String>, count: u64) -> Entry {
+fn entry(client: Option<Client>, note: Note, count: u64) -> Entry {
     let fact = Fact::OrderDenied {
         client,
-        codes,
+        codes: note.codes,
+        limits_v: note.limits_v,
         count,
     };
     Entry::of("gate", fact)
@@ -74,7 +85,10 @@ mod tests {
             key_created_us: UnixMicros(0),
             key_made_locally: true,
         };
-        let denials = Denials(vec![Denial::UnknownSymbol { symbol: "X".into() }]);
+        let denials = Denials {
+            broken: vec![Denial::UnknownSymbol { symbol: "X".into() }],
+            limits_v: 1,
+        };
         let at = |ms| UnixMicros(ms * 1_000);
         let denied = |ms| log.denied(&caller, &denials, at(ms));
         assert!(denied(0).is_some());

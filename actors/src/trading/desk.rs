@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use super::health::{self, CallEnd};
 use crate::domain::clock::SharedClock;
 use crate::domain::market::{Market, Symbol};
 use crate::domain::order::{OrderId, VenueOrderId};
 use crate::key_manager::KeyManager;
 use crate::ports::venue::{
     Account, Query, Quote, Reply, SharedVenue, VenueError, VenueFill, VenueOrder, VenuePosition,
+    Verdict,
 };
 
 /// One venue and the keys to talk to it.
@@ -19,7 +21,11 @@ pub struct Desk {
     venue: SharedVenue,
     keys: Arc<KeyManager>,
     clock: SharedClock,
+    watch: CallWatch,
 }
+
+/// Is told how every call to the venue ended, orders and queries alike.
+pub type CallWatch = Arc<dyn Fn(CallEnd) + Send + Sync>;
 
 macro_rules! question {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $answer:ty,
@@ -41,7 +47,26 @@ macro_rules! question {
 impl Desk {
     /// A desk at `venue`.
     pub fn new(venue: SharedVenue, keys: Arc<KeyManager>, clock: SharedClock) -> Self {
-        Self { venue, keys, clock }
+        Self {
+            venue,
+            keys,
+            clock,
+            watch: Arc::new(|_| {}),
+        }
+    }
+
+    /// The same desk, of whose calls `watch` is told.
+    #[must_use]
+    pub fn watched_by(mut self, watch: CallWatch) -> Self {
+        self.watch = watch;
+        self
+    }
+
+    /// An order was sent, with this verdict; its ticket was current then, or not any more.
+    pub fn sent(&self, verdict: &Verdict, ticket_is_current: bool) {
+        if let Some(end) = health::end_of_order(verdict, ticket_is_current) {
+            (self.watch)(end);
+        }
     }
 
     /// The venue.
@@ -91,7 +116,14 @@ impl Desk {
     async fn ask(&self, query: Query) -> Result<Reply, VenueError> {
         let now = self.clock.now();
         let framed = self.keys.frame_query(self.venue.framing(), &query, now);
-        self.venue.ask(query, framed).await
+        let answer = self.venue.ask(query, framed).await;
+        (self.watch)(health::end_of_query(&answer));
+        match &answer {
+            Ok(_) => self.keys.credential_answered(true),
+            Err(VenueError::CredentialRejected) => self.keys.credential_answered(false),
+            Err(_) => {}
+        }
+        answer
     }
 }
 

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::denials::DenialLog;
-use super::desk::Desk;
+use super::desk::{CallWatch, Desk};
 use super::door::Door;
+use super::health::{CallEnd, Health, Rate, VenueHealth};
 use super::identity::InFlight;
 use super::ledger::{Fills, apply_to_exposure};
 use super::orders::{OrderState, Orders};
@@ -35,7 +36,37 @@ pub struct OrderTimes {
 }
 
 /// Halts trading, for a reason that was found here. Wired by `system`.
-pub type StopTrading = Arc<dyn Fn(&str) + Send + Sync>;
+pub type StopTrading = Arc<dyn Fn(StopCause, &str) + Send + Sync>;
+
+/// What was found that halts trading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCause {
+    /// Something that a start or a re-read showed.
+    Start,
+    /// Too many calls to the venue failed.
+    VenueHealth,
+}
+
+/// Counts every call to the venue, and halts when too many of them failed. Only while trading is open:
+/// before that there is nothing to stop, and a venue that is down at a start is waited for.
+pub fn watch_calls(
+    health: Arc<VenueHealth>,
+    clock: SharedClock,
+    latch: Arc<Latch>,
+    door: Arc<Door>,
+    stop_trading: StopTrading,
+) -> CallWatch {
+    Arc::new(move |end: CallEnd| {
+        let found = health.count(clock.boot_millis(), end);
+        if let Health::Broken(Rate { calls, errors }) = found
+            && door.is_open()
+            && !latch.state().halted
+        {
+            let reason = format!("the venue is broken: {errors} of the last {calls} calls failed");
+            stop_trading(StopCause::VenueHealth, &reason);
+        }
+    })
+}
 
 /// The shared state of trading.
 pub struct Floor {
@@ -46,7 +77,7 @@ pub struct Floor {
     /// The kill switch.
     pub latch: Arc<Latch>,
     /// Whether orders come in.
-    pub door: Door,
+    pub door: Arc<Door>,
     /// The rules and the exposure.
     pub gate: Arc<Gate>,
     /// The log.
@@ -71,6 +102,8 @@ pub struct Floor {
     pub times: OrderTimes,
     /// The venue was asked once since the start, and answered or did not.
     pub venue_asked: AtomicBool,
+    /// How the venue is, by how every call to it ended.
+    pub health: Arc<VenueHealth>,
     /// Halts.
     pub stop_trading: StopTrading,
 }

@@ -66,11 +66,12 @@ pub async fn over(mut first: watch::Receiver<()>) {
 /// numbers written differently (`0.25`, `0.250`) are the same content.
 pub fn content_hash(request: &OrderRequest) -> String {
     let mut hash = Sha256::new();
+    let price = request.terms.price().map(|price| price.normalize());
     for part in [
         request.symbol.as_str(),
         request.side.as_str(),
-        request.order_type.as_str(),
-        &request.price.normalize().to_string(),
+        request.terms.as_str(),
+        &price.map(|price| price.to_string()).unwrap_or_default(),
         &request.size.normalize().to_string(),
     ] {
         hash.update((part.len() as u64).to_be_bytes());
@@ -84,7 +85,7 @@ mod tests {
     use rust_decimal::Decimal;
 
     use super::*;
-    use crate::domain::order::{OrderType, Side};
+    use crate::domain::order::{Side, Terms};
 
     fn identity(id: &str) -> Identity {
         Identity {
@@ -114,14 +115,18 @@ mod tests {
         let request = |price: &str, side| OrderRequest {
             symbol: "SEI/USDC".into(),
             side,
-            price: Decimal::from_str_exact(price).unwrap(),
             size: Decimal::ONE,
-            order_type: OrderType::Limit,
+            terms: Terms::limit(Decimal::from_str_exact(price).unwrap()),
             client_order_id: None,
         };
         let hash = |price, side| content_hash(&request(price, side));
         assert_eq!(hash("0.25", Side::Buy), hash("0.2500", Side::Buy));
         assert_ne!(hash("0.25", Side::Buy), hash("0.25", Side::Sell));
         assert_ne!(hash("0.25", Side::Buy), hash("0.2501", Side::Buy));
+        let market = OrderRequest {
+            terms: Terms::Market,
+            ..request("0.25", Side::Buy)
+        };
+        assert_ne!(hash("0.25", Side::Buy), content_hash(&market));
     }
 }

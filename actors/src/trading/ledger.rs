@@ -24,7 +24,7 @@ pub struct Ledger {
 }
 
 impl Fold for Ledger {
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, record: &Record) {
         let Record {
@@ -41,7 +41,8 @@ impl Fold for Ledger {
 }
 
 /// Takes a fact into the exposure. An intent reserves (again, when it is live: that changes nothing);
-/// only a terminal fact or a fill gives back.
+/// only a terminal fact or a fill gives back. What the venue said of an order also says whether it can
+/// still trade, and whether it is in doubt.
 pub fn apply_to_exposure(exposure: &mut Exposure, fact: &Fact) {
     match fact {
         Fact::OrderIntent { order, .. } => {
@@ -52,18 +53,8 @@ pub fn apply_to_exposure(exposure: &mut Exposure, fact: &Fact) {
         }
         | Fact::OrderResolved {
             order_id, status, ..
-        } => match status {
-            OrderStatus::Rejected | OrderStatus::Discarded | OrderStatus::NotPlaced => {
-                exposure.release(&Holder::Ours(*order_id));
-            }
-            // A cancelled order counts until its last fills were read: `OrderCancelled` says so.
-            OrderStatus::Pending
-            | OrderStatus::Open
-            | OrderStatus::PartiallyFilled
-            | OrderStatus::Filled
-            | OrderStatus::Cancelled
-            | OrderStatus::InDoubt => {}
-        },
+        } => told(exposure, &Holder::Ours(*order_id), *status),
+        Fact::OrderInDoubt { order_id, .. } => exposure.doubt(&Holder::Ours(*order_id)),
         Fact::OrderCancelled { order_id } => exposure.release(&Holder::Ours(*order_id)),
         Fact::Fill {
             order_id,
@@ -77,6 +68,21 @@ pub fn apply_to_exposure(exposure: &mut Exposure, fact: &Fact) {
         }
         Fact::PositionReconciled { symbol, to, .. } => exposure.set_position(symbol, *to),
         _ => {}
+    }
+}
+
+/// Takes in what is now known of an order's status.
+fn told(exposure: &mut Exposure, holder: &Holder, status: OrderStatus) {
+    match status {
+        OrderStatus::Rejected | OrderStatus::Discarded | OrderStatus::NotPlaced => {
+            exposure.release(holder);
+        }
+        OrderStatus::Pending | OrderStatus::Open | OrderStatus::PartiallyFilled => {
+            exposure.answered(holder);
+        }
+        // It counts until its last fills were read: those, or `OrderCancelled`, free it.
+        OrderStatus::Filled | OrderStatus::Cancelled => exposure.ended(holder),
+        OrderStatus::InDoubt => exposure.doubt(holder),
     }
 }
 

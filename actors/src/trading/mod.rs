@@ -15,6 +15,7 @@ pub mod door;
 pub mod engine;
 pub mod feed;
 pub mod floor;
+pub mod health;
 pub mod identity;
 pub mod ledger;
 pub mod messages;

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::floor::Floor;
+use super::floor::{Floor, StopCause};
 use super::settle::{self, Absences};
 use crate::domain::market::Symbol;
 use crate::key_manager::judge_account;
@@ -61,14 +61,15 @@ async fn read_all(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpene
     Ok(())
 }
 
-/// Reads a market's book and publishes its middle.
+/// Reads a market's book and publishes it. Its age counts from the question.
 ///
 /// # Errors
 ///
 /// [`VenueError`] when it could not be read; the reference stays as it was.
 pub async fn read_reference(floor: &Floor, symbol: &Symbol) -> Result<(), VenueError> {
+    let asked_at = floor.clock.boot_millis();
     let quote = floor.desk.book(symbol.clone()).await?;
-    floor.gate.publish_quote(symbol, Some(quote));
+    floor.gate.publish_quote(symbol, quote, asked_at);
     Ok(())
 }
 
@@ -84,7 +85,7 @@ async fn prove_credential(floor: &Floor) -> Result<(), NotOpened> {
         Err(error) => return Err(error.into()),
     };
     if !floor.latch.state().halted {
-        (floor.stop_trading)(&reason);
+        (floor.stop_trading)(StopCause::Start, &reason);
     }
     Err(NotOpened::Credential { reason })
 }

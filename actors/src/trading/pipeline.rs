@@ -14,7 +14,7 @@ use crate::domain::clock::UnixMicros;
 use crate::domain::denial::Denials;
 use crate::domain::identity::Caller;
 use crate::domain::order::{ClientOrderId, OrderId, OrderRequest, OrderStatus, VenueOrderId};
-use crate::gate::{Admitted, Recorded};
+use crate::gate::{Admitted, Asked, Mode, Recorded};
 use crate::journal::AppendError;
 use crate::journal::record::{Entry, Fact, SignatureFact};
 use crate::ports::journal::{Identity, JournalReader, StoreError};
@@ -39,7 +39,7 @@ pub struct Placed {
 #[non_exhaustive]
 pub enum Refusal {
     /// Rules it breaks. Nothing is bound.
-    #[error("the order breaks {} rule(s)", .0.0.len())]
+    #[error("the order breaks {} rule(s)", .0.broken.len())]
     Denied(Denials),
     /// The door is closed. Nothing is bound.
     #[error(transparent)]
@@ -160,7 +160,14 @@ impl Lane {
         let expires_at_ms = now.as_millis().saturating_add(floor.times.send_ttl_ms);
         let admitted = floor
             .gate
-            .admit(&request, &caller.client, order_id, expires_at_ms)
+            .admit(&Asked {
+                request: &request,
+                client: &caller.client,
+                mode: Mode::Active,
+                keys: floor.keys.for_orders(),
+                order_id,
+                expires_at_ms,
+            })
             .map_err(|denials| self.denied(caller, denials))?;
         // 5. intent durable: from here on only a terminal fact frees the exposure
         let recorded = match self
@@ -189,7 +196,8 @@ impl Lane {
             }
         };
         // 8. the one write, under the latch's permit
-        let verdict = self.venue.send(ticket, signed.clone()).await;
+        let verdict = self.venue.send(ticket.clone(), signed.clone()).await;
+        floor.desk.sent(&verdict, floor.latch.is_current(&ticket));
         // 9. and 10.
         self.conclude(&recorded, &signed, verdict)
     }
@@ -255,13 +263,17 @@ impl Lane {
         caller: &Caller,
         ticket: &Ticket,
     ) -> Result<Option<Recorded>, Refusal> {
-        let keys = self.floor.keys.identity();
+        let (keys, judged) = (self.floor.keys.identity(), admitted.judged());
         let fact = Fact::OrderIntent {
             order: admitted.order().clone(),
             client: identity.client.clone(),
             client_order_id: identity.client_order_id.clone(),
             content_hash,
             reserved_usdc: admitted.reserved_usdc(),
+            limits_v: judged.limits_v,
+            reference: judged.reference.normalize(),
+            marks: judged.marks.iter().map(|&mark| mark.to_owned()).collect(),
+            at_market: judged.at_market,
             epoch: ticket.epoch(),
             key_id: keys.key_id.clone(),
             credential_generation: keys.credential_generation,

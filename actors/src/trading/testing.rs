@@ -10,6 +10,7 @@ use super::denials::DenialLog;
 use super::desk::Desk;
 use super::door::{Door, Pauses};
 use super::floor::{Floor, OrderTimes};
+use super::health::{HealthLimits, VenueHealth};
 use crate::domain::clock::{ManualClock, SeededEntropy, UnixMicros};
 use crate::gate::{Exposure, Gate, Limits};
 use crate::journal::Journal;
@@ -65,7 +66,7 @@ pub fn floor(venue: SharedVenue) -> Floor {
         clock: clock.clone(),
         entropy,
         latch: latch.clone(),
-        door: Door::new(latch, Pauses::default()),
+        door: Arc::new(Door::new(latch, Pauses::default())),
         gate: Gate::new(Limits::default(), Exposure::default(), clock.clone()),
         journal,
         readers: readers.clone(),
@@ -78,6 +79,7 @@ pub fn floor(venue: SharedVenue) -> Floor {
         denials: DenialLog::new(RecordBound::default()),
         times: OrderTimes { send_ttl_ms: 2_000 },
         venue_asked: AtomicBool::new(false),
-        stop_trading: Arc::new(|reason| panic!("nothing halts here: {reason}")),
+        health: Arc::new(VenueHealth::new(HealthLimits::default())),
+        stop_trading: Arc::new(|_, reason| panic!("nothing halts here: {reason}")),
     }
 }

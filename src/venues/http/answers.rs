@@ -280,25 +280,19 @@ fn market(raw: RawMarket) -> Result<Market, VenueError> {
     })
 }
 
-/// A book that is empty on one side or crossed is no quote.
+/// A side that is empty stands at 0. What a crossed or empty book is good for is for the gate to say.
 fn quote(asked: &Symbol, raw: &RawBook) -> Result<Quote, VenueError> {
     if raw.symbol != *asked {
         return Err(unreadable("the book is not the one asked for".to_owned()));
     }
     let best = |name: &str, side: &[(String, String)]| {
-        let (price, _) = side
-            .first()
-            .ok_or_else(|| unreadable(format!("{name} are empty")))?;
-        positive(name, price)
+        let best = side.first().map(|(price, _)| positive(name, price));
+        best.unwrap_or(Ok(Decimal::ZERO))
     };
-    let quote = Quote {
+    Ok(Quote {
         bid: best("bids", &raw.bids)?,
         ask: best("asks", &raw.asks)?,
-    };
-    if quote.bid >= quote.ask {
-        return Err(unreadable("the book is crossed".to_owned()));
-    }
-    Ok(quote)
+    })
 }
 
 /// The statuses that an order can have at a venue; those of our own making are none of them.

@@ -211,7 +211,7 @@ fn a_cancel_is_accepted_or_had_nothing_to_do() {
 }
 
 #[test]
-fn a_book_gives_a_quote_unless_it_is_empty_crossed_or_another_market_s() {
+fn a_book_gives_its_best_prices_and_0_for_a_side_that_is_empty() {
     let sei = Symbol::parse("SEI/USDC").unwrap();
     let book = |symbol: &str, bids: Value, asks: Value| json!({ "symbol": symbol, "bids": bids, "asks": asks });
     let good = book(
@@ -219,17 +219,23 @@ fn a_book_gives_a_quote_unless_it_is_empty_crossed_or_another_market_s() {
         json!([["0.2499", "1"]]),
         json!([["0.2501", "1"]]),
     );
-    assert!(reply(&Query::Book(sei.clone()), 200, &bytes(&good)).is_ok());
+    let d = |text| Decimal::from_str_exact(text).unwrap();
+    let quote = |bid, ask| {
+        Ok(Reply::Book(Quote {
+            bid: d(bid),
+            ask: d(ask),
+        }))
+    };
+    let read = |book: &Value| reply(&Query::Book(sei.clone()), 200, &bytes(book));
+    assert_eq!(read(&good), quote("0.2499", "0.2501"));
+    let empty = book("SEI/USDC", json!([]), json!([["0.2501", "1"]]));
+    assert_eq!(read(&empty), quote("0", "0.2501"));
+    let crossed = book("SEI/USDC", json!([["0.26", "1"]]), json!([["0.25", "1"]]));
+    assert_eq!(read(&crossed), quote("0.26", "0.25"));
     for bad in [
         book(
             "ETH/USDC",
             json!([["0.2499", "1"]]),
-            json!([["0.2501", "1"]]),
-        ),
-        book("SEI/USDC", json!([]), json!([["0.2501", "1"]])),
-        book(
-            "SEI/USDC",
-            json!([["0.2501", "1"]]),
             json!([["0.2501", "1"]]),
         ),
         book("SEI/USDC", json!([["0", "1"]]), json!([["0.2501", "1"]])),
