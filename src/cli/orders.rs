@@ -1,7 +1,7 @@
-//! `orders`: place, list, show and cancel.
+//! `orders`: place, list, show, cancel and resolve.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
@@ -26,6 +26,20 @@ enum What {
     },
     /// Cancel one order, or all open ones
     Cancel(Cancel),
+    /// Say what became of an order in doubt, where the venue cannot prove it
+    Resolve(Resolve),
+}
+
+#[derive(Debug, Args)]
+struct Resolve {
+    /// Its id
+    id: String,
+    /// What became of it
+    #[arg(long, value_parser = ["not_placed", "rejected", "cancelled"])]
+    status: String,
+    /// How you know: it stands in the journal with your name
+    #[arg(long)]
+    reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +107,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
         What::List(list) => self::list(context, list),
         What::Show { id } => self::one(context, id),
         What::Cancel(cancel) => self::cancel(context, cancel),
+        What::Resolve(resolve) => self::resolve(context, resolve),
     }
 }
 
@@ -247,6 +262,16 @@ fn cancel(context: &Context, cancel: &Cancel) -> Result<Exit, Failure> {
     } else {
         Exit::Unconfirmed
     })
+}
+
+fn resolve(context: &Context, resolve: &Resolve) -> Result<Exit, Failure> {
+    let path = format!("/trading/orders/{}/resolve", encoded(&resolve.id));
+    let body = json!({"status": resolve.status, "reason": resolve.reason});
+    let answer = context.remote()?.post(&path, &body)?;
+    context
+        .output
+        .result(&answer.body, |page| order(page, &answer.body));
+    Ok(Exit::Done)
 }
 
 fn order(page: &mut Page, order: &Value) {

@@ -124,6 +124,10 @@ const CODES: &[(&str, &str)] = &[
     ("METHOD_NOT_ALLOWED", "the path has other methods"),
     ("NOT_A_TOKEN", "an API key is not logged out"),
     ("NOT_FOUND", "there is no such thing"),
+    (
+        "NOT_IN_DOUBT",
+        "only an order in doubt is resolved; `details.status` is what it is",
+    ),
     ("NOT_HALTED", "there is no halt to lift"),
     (
         "NOT_READY",
@@ -149,6 +153,14 @@ const CODES: &[(&str, &str)] = &[
     ("UNAUTHENTICATED", "no valid credential"),
     ("UNAVAILABLE", "a part of the service is being restarted"),
     ("UNSUPPORTED_MEDIA_TYPE", "the body is not JSON"),
+    (
+        "VENUE_PROVES",
+        "the venue itself says what became of the order, at the latest at `details.provable_at`",
+    ),
+    (
+        "VENUE_SHOWS",
+        "the venue shows the order or fills of it: nobody can say otherwise",
+    ),
     ("VENUE_REJECTED", "the venue said no; the id stays bound"),
     (
         "VENUE_UNAVAILABLE",

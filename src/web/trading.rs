@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use flashguard_actors::domain::clock::UnixMicros;
 use flashguard_actors::domain::market::Symbol;
 use flashguard_actors::domain::order::{OrderId, OrderStatus};
 use flashguard_actors::ports::journal::StoreError;
@@ -11,11 +12,12 @@ use flashguard_actors::ports::venue::VenueError;
 use flashguard_actors::ports::views::{FillFilter, OrderFilter, PAGE_ITEMS_MAX, Views};
 use flashguard_actors::system::CallFailed;
 use flashguard_actors::trading::cancel::Cancelled;
+use flashguard_actors::trading::resolve::{ResolveRefused, Word};
 use serde_json::{Value, json};
 
 use super::body::Body;
 use super::caller::Identified;
-use super::fields::{Fields, text};
+use super::fields::{Fields, text, wrong_type};
 use super::lane::WorkerLane;
 use super::order_list::{self, Listed};
 use super::order_request::{self, client_order_id};
@@ -222,6 +224,59 @@ pub async fn cancel_many(
     };
     Ok(HttpResponse::build(status)
         .json(json!({"cancelled": count.cancelled, "unconfirmed": count.unconfirmed})))
+}
+
+/// `POST /trading/orders/{id}/resolve`: a person's word on an order in doubt.
+pub async fn resolve(
+    id: web::Path<String>,
+    shared: web::Data<Shared>,
+    caller: Identified,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let words = Word::ALL.map(|word| word.status().as_str()).join(", ");
+    let mut fields = Fields::from_json(&body.0)?;
+    let word = fields.required("status", &format!("one of {words}"), |value| {
+        let word = value.as_str().ok_or_else(|| wrong_type(value))?;
+        Word::parse(word).ok_or_else(|| "it is another word".to_owned())
+    });
+    let reason = fields.reason();
+    let (word, reason) = fields.finish_with(word.zip(reason))?;
+    let id = OrderId::parse(&id).ok_or_else(no_such_order)?;
+    let by = &caller.0.principal;
+    let resolved = shared.system.resolve_order(id, word, by, reason).await;
+    match resolved.map_err(call_failed)?.map_err(not_resolved)? {
+        Some(order) => Ok(HttpResponse::Ok().json(order_answer::of_state(&order))),
+        None => match find_order(&shared, id).await? {
+            Some(order) => {
+                let status = order.get("status").cloned().unwrap_or_default();
+                Err(not_in_doubt().with("status", status))
+            }
+            None => Err(no_such_order()),
+        },
+    }
+}
+
+fn not_in_doubt() -> Problem {
+    let message = "the order is not in doubt";
+    Problem::new(StatusCode::CONFLICT, "NOT_IN_DOUBT", message)
+}
+
+fn not_resolved(refused: ResolveRefused) -> Problem {
+    let message = refused.to_string();
+    let conflict = |code: &'static str| Problem::new(StatusCode::CONFLICT, code, message.clone());
+    match refused {
+        ResolveRefused::NotInDoubt(order) => not_in_doubt().with("status", order.status.as_str()),
+        ResolveRefused::VenueProves { at_ms } => {
+            let at = UnixMicros(at_ms.saturating_mul(1_000)).to_rfc3339();
+            conflict("VENUE_PROVES").with("provable_at", at)
+        }
+        ResolveRefused::VenueShows(order) => {
+            conflict("VENUE_SHOWS").with("status", order.status.as_str())
+        }
+        ResolveRefused::Venue(error) => venue_failed(&error),
+        ResolveRefused::Journal => call_failed(CallFailed::Journal),
+        other => Problem::internal(other.to_string()),
+    }
 }
 
 const SYMBOL_RIGHT: &str = "a market such as SEI/USDC";

@@ -14,6 +14,7 @@
 
 mod daemon;
 mod http;
+mod proxy;
 mod simulator;
 mod trader;
 mod until;
@@ -22,6 +23,7 @@ mod venue;
 mod bad_input;
 mod cli;
 mod halt;
+mod in_doubt;
 mod lift;
 mod model;
 mod order;

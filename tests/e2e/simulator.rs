@@ -126,6 +126,18 @@ impl Simulator {
         named.next().cloned().unwrap_or_default()
     }
 
+    /// How often an order with that id of ours was accepted.
+    pub fn accepted(&self, client_order_id: &str) -> usize {
+        let all = self.record().accepted();
+        all.iter().filter(|id| *id == client_order_id).count()
+    }
+
+    /// Puts a plan of these rules in place of the present one.
+    #[track_caller]
+    pub fn rules(&self, rules: &Value) {
+        self.plan(&json!({ "seed": 1, "rules": rules }));
+    }
+
     /// How often a call was asked for.
     pub fn asked(&self, call: &str) -> u64 {
         self.read("/sim/calls")["calls"][call]["asked"]
@@ -158,13 +170,33 @@ pub fn signer(daemon: &Daemon) -> String {
 
 /// A service that trades at a simulator, which is started with these arguments.
 pub fn trading_at_a_simulator(more: &[&str]) -> (Simulator, Daemon) {
-    let daemon = Daemon::initialised(&[]);
+    trading_with(&[], more)
+}
+
+/// The same, with settings of the service.
+pub fn trading_with(settings: &[(&str, &str)], more: &[&str]) -> (Simulator, Daemon) {
+    let (simulator, mut daemon) = ready_to_trade(settings, more);
+    daemon.start();
+    (simulator, daemon)
+}
+
+/// The same, before the service is started.
+pub fn ready_to_trade(settings: &[(&str, &str)], more: &[&str]) -> (Simulator, Daemon) {
+    let mut daemon = Daemon::initialised(settings);
     let simulator = Simulator::start(&signer(&daemon), more);
-    trade_at(simulator, daemon)
+    point_at(&simulator, &mut daemon);
+    (simulator, daemon)
 }
 
 /// Starts a service that trades at this simulator.
 pub fn trade_at(simulator: Simulator, mut daemon: Daemon) -> (Simulator, Daemon) {
+    point_at(&simulator, &mut daemon);
+    daemon.start();
+    (simulator, daemon)
+}
+
+/// Tells a service where its venue is, and with which credential.
+fn point_at(simulator: &Simulator, daemon: &mut Daemon) {
     daemon.set("VENUE__ADAPTER", "http");
     daemon.set("VENUE__URL", simulator.url());
     if let Some(file) = simulator.ready["ca_file"].as_str() {
@@ -179,6 +211,4 @@ pub fn trade_at(simulator: Simulator, mut daemon: Daemon) -> (Simulator, Daemon)
         credential.to_str().unwrap(),
     ]);
     assert!(imported.status.success(), "{imported:?}");
-    daemon.start();
-    (simulator, daemon)
 }

@@ -22,6 +22,8 @@ pub enum Permission {
     TradingEmergencyStop,
     /// Propose or approve the end of a halt.
     EmergencyLift,
+    /// Say what became of an order that the venue cannot account for.
+    IncidentsRespond,
     /// Read states, orders, positions, fills.
     MetricsRead,
     /// Read keys' descriptions and settings.
@@ -32,13 +34,14 @@ pub enum Permission {
 
 impl Permission {
     /// All permissions that something asks for.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TradingExecute,
         Self::TradingCancel,
         Self::TradingPause,
         Self::TradingResume,
         Self::TradingEmergencyStop,
         Self::EmergencyLift,
+        Self::IncidentsRespond,
         Self::MetricsRead,
         Self::ConfigRead,
         Self::AuditRead,
@@ -53,6 +56,7 @@ impl Permission {
             Self::TradingResume => "trading.resume",
             Self::TradingEmergencyStop => "trading.emergency_stop",
             Self::EmergencyLift => "emergency.lift",
+            Self::IncidentsRespond => "incidents.respond",
             Self::MetricsRead => "metrics.read",
             Self::ConfigRead => "config.read",
             Self::AuditRead => "audit.read",

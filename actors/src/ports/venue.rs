@@ -143,6 +143,8 @@ pub struct VenueOrder {
     pub filled: Decimal,
     /// Its state there.
     pub status: OrderStatus,
+    /// The address whose signature the venue checked, where it says so: 0x-prefixed hex, any case.
+    pub signer: Option<String>,
 }
 
 /// A position as the venue has it.

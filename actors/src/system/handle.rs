@@ -28,14 +28,16 @@ use crate::trading::door::OPERATOR;
 use crate::trading::engine::EngineActor;
 use crate::trading::floor::Floor;
 use crate::trading::messages::{
-    CancelOrder, CancelOrders, PlaceOrder, TradingHalted, TradingLifted,
+    CancelOrder, CancelOrders, PlaceOrder, ResolveOrder, TradingHalted, TradingLifted,
 };
 use crate::trading::order_manager::OrderManagerActor;
+use crate::trading::orders::OrderState;
 use crate::trading::pipeline::{Placed, Refusal};
+use crate::trading::resolve::{ResolveRefused, Word};
 
 /// Longest that an order of an embedder is waited for. It goes to its end all the same.
 const PLACE_LIMIT_MS: u64 = 30_000;
-/// Longest that a cancel is waited for.
+/// Longest that a cancel, or a look at an order, is waited for.
 const CANCEL_LIMIT_MS: u64 = 30_000;
 /// Longest that a lift is waited for.
 const LIFT_LIMIT_MS: u64 = 30_000;
@@ -157,6 +159,29 @@ impl Handle {
             .orders
             .call(cancel, Duration::from_millis(CANCEL_LIMIT_MS))
             .await??)
+    }
+
+    /// Ends an order's doubt by a person's word. `None`: no such order is open, in doubt or lately
+    /// ended. The inner [`ResolveRefused`] says why the word does not count.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed::Actor`]: the order's present state tells whether it was done.
+    pub async fn resolve_order(
+        &self,
+        order_id: OrderId,
+        word: Word,
+        by: &Principal,
+        reason: String,
+    ) -> Result<Result<Option<OrderState>, ResolveRefused>, CallFailed> {
+        let resolve = ResolveOrder {
+            order_id,
+            word,
+            by: by.clone(),
+            reason,
+        };
+        let limit = Duration::from_millis(CANCEL_LIMIT_MS);
+        Ok(self.orders.call(resolve, limit).await?)
     }
 
     /// Stops, from a thread that does not wait for more than the stop itself.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::floor::Floor;
 use super::orders::OrderState;
-use super::settle;
+use super::{settle, strays};
 use crate::domain::identity::Principal;
 use crate::domain::market::Symbol;
 use crate::domain::order::{OrderId, OrderStatus, VenueOrderId};
@@ -54,6 +54,7 @@ pub async fn cancel_one(
         return Ok(Some(Cancelled::Confirmed(Box::new(state))));
     }
     announce(floor, Some(order_id), None, by).await;
+    // From now on it is asked again whenever the order is seen resting, also one that comes late.
     if let Some(venue_id) = venue_id(floor, &state).await? {
         floor.desk.cancel(venue_id).await?;
     }
@@ -83,20 +84,24 @@ pub async fn cancel_many(
 ) -> Result<CancelCount, VenueError> {
     announce(floor, None, symbol.cloned(), by).await;
     let wanted = |of: &Symbol| symbol.is_none_or(|symbol| symbol == of);
-    let resting = settle::settle(floor).await?;
-    let resting: Vec<_> = resting
+    let listed = match settle::compare(floor).await {
+        Ok(listed) => listed.resting,
+        Err(error) => {
+            // What rests cannot be read: those that the book knows are cancelled all the same.
+            let _ = strays::cancel_each(floor, known_to_rest(floor, wanted)).await;
+            return Err(error);
+        }
+    };
+    let resting: Vec<_> = listed
         .into_iter()
         .filter(|order| wanted(&order.symbol))
         .collect();
-    for order in &resting {
-        // One that fails must not keep the others: the re-read says what is left.
-        if let Err(error) = floor.desk.cancel(order.venue_order_id.clone()).await {
-            tracing::warn!(%error, "a cancel was not accepted");
-        }
-    }
+    // The re-read says what is left of them; what failed is said in the log.
+    let ids = resting.iter().map(|order| order.venue_order_id.clone());
+    let _ = strays::cancel_each(floor, ids).await;
     let mut left = resting.len();
     for _ in 0..CONFIRM_TRIES {
-        let now = settle::settle(floor).await?;
+        let now = settle::survey(floor).await?;
         left = now
             .iter()
             .filter(|order| is_among(&resting, &order.venue_order_id))
@@ -110,6 +115,15 @@ pub async fn cancel_many(
         cancelled: resting.len() - left,
         unconfirmed: left,
     })
+}
+
+/// Orders of the book that may rest and whose venue id is known.
+fn known_to_rest(floor: &Floor, wanted: impl Fn(&Symbol) -> bool) -> Vec<VenueOrderId> {
+    let orders = floor.orders.lock();
+    let unsettled = orders.unsettled().into_iter();
+    let here = unsettled.filter(|state| wanted(&state.order.symbol));
+    here.filter_map(|state| state.venue_order_id.clone())
+        .collect()
 }
 
 fn is_among(orders: &[crate::ports::venue::VenueOrder], id: &VenueOrderId) -> bool {
@@ -138,7 +152,9 @@ async fn announce(
     symbol: Option<Symbol>,
     by: &Principal,
 ) {
-    let entry = Entry::of("orders", Fact::OrderCancelAsked { order_id, symbol }).by(by.clone());
+    let fact = Fact::OrderCancelAsked { order_id, symbol };
+    floor.apply_now(&fact);
+    let entry = Entry::of("orders", fact).by(by.clone());
     let written = floor.journal.append(entry);
     let wait = Duration::from_millis(JOURNAL_WAIT_MAX_MS);
     if !matches!(tokio::time::timeout(wait, written).await, Ok(Ok(_))) {

@@ -109,6 +109,7 @@ pub struct Door {
     latch: Arc<Latch>,
     pauses: ArcSwap<Pauses>,
     open: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Door {
@@ -118,6 +119,7 @@ impl Door {
             latch,
             pauses: ArcSwap::from_pointee(pauses),
             open: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -130,7 +132,7 @@ impl Door {
         let ticket = self.latch.ticket(lane).map_err(|halted| Closed::Halted {
             epoch: halted.epoch,
         })?;
-        if !self.open.load(Ordering::Acquire) {
+        if !self.is_open() {
             return Err(Closed::NotOpenYet);
         }
         match self.pauses.load().active(now) {
@@ -141,19 +143,26 @@ impl Door {
         }
     }
 
-    /// Opens trading after the venue was read.
+    /// Opens trading after the venue was read; a door that was closed stays closed.
     pub fn open(&self) {
-        self.open.store(true, Ordering::Release);
+        if !self.closed.load(Ordering::Acquire) {
+            self.open.store(true, Ordering::Release);
+        }
     }
 
-    /// Whether trading was opened since the start.
+    /// Whether trading was opened since the start, and not closed.
     pub fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
+        self.open.load(Ordering::Acquire) && !self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether trading has not been opened since the start, and is to be.
+    pub fn awaits_opening(&self) -> bool {
+        !self.open.load(Ordering::Acquire) && !self.closed.load(Ordering::Acquire)
     }
 
     /// Closes the door for good: the process is stopping.
     pub fn close(&self) {
-        self.open.store(false, Ordering::Release);
+        self.closed.store(true, Ordering::Release);
     }
 
     /// Publishes another set of pauses.
@@ -223,6 +232,17 @@ mod tests {
         door.latch.halt(Duration::ZERO);
         assert_eq!(door.enter(&lane, now), Err(Closed::Halted { epoch: 2 }));
         assert_eq!(door.state(now), TradingState::Halted);
+    }
+
+    #[test]
+    fn a_door_that_was_closed_does_not_open_again() {
+        let door = door(State::open(1));
+        assert!(door.awaits_opening());
+        door.open();
+        assert!(door.is_open() && !door.awaits_opening());
+        door.close();
+        door.open();
+        assert!(!door.is_open() && !door.awaits_opening());
     }
 
     #[test]

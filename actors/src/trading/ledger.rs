@@ -24,7 +24,7 @@ pub struct Ledger {
 }
 
 impl Fold for Ledger {
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn apply(&mut self, record: &Record) {
         let Record {

@@ -3,7 +3,9 @@
 use actix::Message;
 
 use super::cancel::{CancelCount, Cancelled};
+use super::orders::OrderState;
 use super::pipeline::{Placed, Refusal};
+use super::resolve::{ResolveRefused, Word};
 use crate::domain::identity::{Caller, Principal};
 use crate::domain::market::Symbol;
 use crate::domain::order::{OrderId, OrderRequest};
@@ -56,4 +58,18 @@ pub struct CancelOrders {
     pub symbol: Option<Symbol>,
     /// Who asks.
     pub by: Principal,
+}
+
+/// Ends an order's doubt by a person's word. `None` in the answer: no such order at hand.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Option<OrderState>, ResolveRefused>")]
+pub struct ResolveOrder {
+    /// Which.
+    pub order_id: OrderId,
+    /// What became of it.
+    pub word: Word,
+    /// Who says so.
+    pub by: Principal,
+    /// Why, in their words.
+    pub reason: String,
 }

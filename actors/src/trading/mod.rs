@@ -2,7 +2,7 @@
 //!
 //! [`pipeline`] is an order from top to bottom; [`floor`] is what every lane shares; [`orders`],
 //! [`ledger`] and [`door`] are pure state; [`settle`] and [`cancel`] make the book true from the
-//! venue's. The actors are thin shells: the [`engine`] carries the orders of a strategy in the same
+//! venue's; [`doubt`] and [`resolve`] say what became of an order without an answer. The actors are thin shells: the [`engine`] carries the orders of a strategy in the same
 //! process, the [`order_manager`] settles and resolves, the [`feed`] publishes references.
 //!
 //! What it does not do: decide whether an order may pass (`gate`), sign (`key_manager`), halt
@@ -12,6 +12,7 @@ pub mod cancel;
 pub(crate) mod denials;
 pub mod desk;
 pub mod door;
+pub mod doubt;
 pub mod engine;
 pub mod feed;
 pub mod floor;
@@ -22,8 +23,11 @@ pub mod messages;
 pub mod opening;
 pub mod order_manager;
 pub mod orders;
+pub mod patience;
 pub mod pipeline;
 pub mod positions;
+pub mod resolve;
 pub mod settle;
+pub(crate) mod strays;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -3,8 +3,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::doubt::{self, Doubts};
 use super::floor::{Floor, StopCause};
-use super::settle::{self, Absences};
+use super::settle;
 use crate::domain::market::Symbol;
 use crate::key_manager::judge_account;
 use crate::ports::venue::VenueError;
@@ -22,6 +23,13 @@ pub enum NotOpened {
         /// What is wrong with it.
         reason: String,
     },
+    /// Orders of before the start are in doubt: asked about again until the venue, or where it cannot
+    /// prove it a person, says what became of each.
+    #[error("{orders} order(s) of before the start are in doubt")]
+    InDoubt {
+        /// How many.
+        orders: usize,
+    },
     /// No market of `gate.symbols` is known to the venue: tried again.
     #[error("the venue has none of the markets in gate.symbols")]
     NoMarket,
@@ -32,23 +40,27 @@ pub enum NotOpened {
 /// # Errors
 ///
 /// [`NotOpened`]; the door stays as it was.
-pub async fn open_trading(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpened> {
-    let opened = read_all(floor, absences).await;
+pub async fn open_trading(floor: &Floor, doubts: &mut Doubts) -> Result<(), NotOpened> {
+    // Before the venue is asked anything: what has no outcome is in doubt, and says so.
+    doubt::doubt_pending(floor).await;
+    let opened = read_all(floor, doubts).await;
     floor.venue_asked.store(true, Ordering::Release);
     opened
 }
 
-async fn read_all(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpened> {
+async fn read_all(floor: &Floor, doubts: &mut Doubts) -> Result<(), NotOpened> {
     prove_credential(floor).await?;
     floor.gate.publish_markets(floor.desk.markets().await?);
     let markets = floor.gate.markets();
     if markets.is_empty() {
         return Err(NotOpened::NoMarket);
     }
-    let pending = settle::doubt_pending(floor).await;
     settle::reconcile_positions(floor).await?;
     settle::settle(floor).await?;
-    let in_doubt = settle::resolve_in_doubt(floor, absences).await?;
+    let orders = doubt::resolve_in_doubt(floor, doubts).await?;
+    if orders > 0 {
+        return Err(NotOpened::InDoubt { orders });
+    }
     for symbol in markets.keys() {
         read_reference(floor, symbol).await?;
     }
@@ -57,7 +69,7 @@ async fn read_all(floor: &Floor, absences: &mut Absences) -> Result<(), NotOpene
         true => "the venue was read; trading stays halted",
         false => "trading is open",
     };
-    tracing::info!(pending, in_doubt, markets = markets.len(), "{what}");
+    tracing::info!(markets = markets.len(), "{what}");
     Ok(())
 }
 

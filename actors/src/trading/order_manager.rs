@@ -9,10 +9,14 @@ use actix::prelude::{
 };
 
 use super::cancel::{self, CancelCount, Cancelled};
+use super::doubt::{self, Doubts};
 use super::floor::Floor;
-use super::messages::{CancelOrder, CancelOrders, TradingHalted, TradingLifted};
+use super::messages::{CancelOrder, CancelOrders, ResolveOrder, TradingHalted, TradingLifted};
 use super::opening::{NotOpened, open_trading};
-use super::settle::{self, Absences};
+use super::orders::OrderState;
+use super::patience::Patience;
+use super::resolve::{self, ResolveRefused};
+use super::settle;
 use crate::domain::order::OrderStatus;
 use crate::journal::record::{Entry, Fact};
 use crate::ports::venue::VenueError;
@@ -22,10 +26,18 @@ const LOOK_EVERY_MS: u64 = 250;
 /// Every so many looks the venue's open orders are read although nothing here is open.
 const LOOKS_BETWEEN_FULL: u64 = 20;
 
+/// Longest pause after looks that failed.
+const PAUSE_LONGEST_MS: u64 = 5_000;
+/// Longest that the venue's wish to be asked later is heeded: as long as the port passes it on.
+const WISH_MAX_MS: u64 = 60_000;
+
 /// The actor.
 pub struct OrderManagerActor {
     floor: Arc<Floor>,
-    absences: Absences,
+    doubts: Doubts,
+    patience: Patience,
+    /// No look before this instant since boot, ms.
+    not_before_ms: u64,
     looks: u64,
     looking: bool,
     failing: bool,
@@ -36,7 +48,9 @@ impl OrderManagerActor {
     pub fn new(floor: Arc<Floor>) -> Self {
         Self {
             floor,
-            absences: Absences::default(),
+            doubts: Doubts::default(),
+            patience: Patience::between(LOOK_EVERY_MS, PAUSE_LONGEST_MS, WISH_MAX_MS),
+            not_before_ms: 0,
             looks: 0,
             looking: false,
             failing: false,
@@ -45,27 +59,40 @@ impl OrderManagerActor {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.housekeeping();
-        if self.looking {
+        if self.looking || self.floor.clock.boot_millis() < self.not_before_ms {
             return;
         }
         self.looking = true;
         self.looks += 1;
         let full = self.looks.is_multiple_of(LOOKS_BETWEEN_FULL);
-        let (floor, mut absences) = (self.floor.clone(), std::mem::take(&mut self.absences));
+        let (floor, mut doubts) = (self.floor.clone(), std::mem::take(&mut self.doubts));
         let look = async move {
-            let looked = look(&floor, &mut absences, full).await;
-            (looked, absences)
+            let looked = look(&floor, &mut doubts, full).await;
+            (looked, doubts)
         };
-        ctx.spawn(look.into_actor(self).map(|(looked, absences), this, _| {
+        ctx.spawn(look.into_actor(self).map(|(looked, doubts), this, _| {
             this.looking = false;
-            this.absences = absences;
-            if let Err(error) = &looked
-                && !this.failing
-            {
-                tracing::warn!(%error, "orders cannot be brought up to date with the venue");
-            }
-            this.failing = looked.is_err();
+            this.doubts = doubts;
+            this.looked(looked);
         }));
+    }
+
+    /// After a look that failed the next one waits, longer each time.
+    fn looked(&mut self, looked: Result<(), NotOpened>) {
+        let Err(error) = looked else {
+            self.patience.answered();
+            self.failing = false;
+            return;
+        };
+        if !self.failing {
+            tracing::warn!(%error, "orders cannot be brought up to date with the venue");
+        }
+        self.failing = true;
+        let pause_ms = match &error {
+            NotOpened::Venue(error) => self.patience.pause_ms(Some(error)),
+            _ => self.patience.pause_ms(None),
+        };
+        self.not_before_ms = self.floor.clock.boot_millis().saturating_add(pause_ms);
     }
 
     /// Counts refusals and ends pauses whose time has passed.
@@ -89,9 +116,10 @@ impl OrderManagerActor {
 }
 
 /// One look: opens trading if it is not open; else settles and resolves what needs it.
-async fn look(floor: &Floor, absences: &mut Absences, full: bool) -> Result<(), NotOpened> {
-    if !floor.door.is_open() {
-        return open_trading(floor, absences).await;
+async fn look(floor: &Floor, doubts: &mut Doubts, full: bool) -> Result<(), NotOpened> {
+    doubt::doubt_overdue(floor).await;
+    if floor.door.awaits_opening() {
+        return open_trading(floor, doubts).await;
     }
     let (open, in_doubt) = {
         let orders = floor.orders.lock();
@@ -103,13 +131,18 @@ async fn look(floor: &Floor, absences: &mut Absences, full: bool) -> Result<(), 
             .count();
         (unsettled.len() - in_doubt, in_doubt)
     };
-    if open > 0 || full {
-        settle::settle(floor).await?;
-    }
-    if in_doubt > 0 {
-        settle::resolve_in_doubt(floor, absences).await?;
-    }
-    Ok(())
+    // Neither keeps the other from being done.
+    let settled = match open > 0 || full {
+        true => settle::settle(floor).await.map(drop),
+        false => Ok(()),
+    };
+    // Where no absence ends a doubt, it may last for days: it is asked about less often.
+    let provable = doubt::can_prove(floor.desk.venue().framing().capabilities());
+    let resolved = match in_doubt > 0 && (provable || full) {
+        true => doubt::resolve_in_doubt(floor, doubts).await.map(drop),
+        false => Ok(()),
+    };
+    Ok(settled.and(resolved)?)
 }
 
 impl Actor for OrderManagerActor {
@@ -142,6 +175,21 @@ impl Handler<CancelOrders> for OrderManagerActor {
     fn handle(&mut self, msg: CancelOrders, _: &mut Self::Context) -> Self::Result {
         let floor = self.floor.clone();
         Box::pin(async move { cancel::cancel_many(&floor, msg.symbol.as_ref(), &msg.by).await })
+    }
+}
+
+impl Handler<ResolveOrder> for OrderManagerActor {
+    type Result = ResponseFuture<Result<Option<OrderState>, ResolveRefused>>;
+
+    fn handle(&mut self, msg: ResolveOrder, _: &mut Self::Context) -> Self::Result {
+        let floor = self.floor.clone();
+        let ResolveOrder {
+            order_id,
+            word,
+            by,
+            reason,
+        } = msg;
+        Box::pin(async move { resolve::resolve(&floor, order_id, word, &by, reason).await })
     }
 }
 

@@ -46,6 +46,9 @@ pub struct OrderState {
     pub why: Option<String>,
     /// Nothing of it counts against the limits any more: no fill of it can come.
     pub settled: bool,
+    /// Somebody asked to cancel it: it is asked again until it rests no more.
+    #[serde(default)]
+    pub cancel_asked: bool,
 }
 
 impl OrderState {
@@ -110,6 +113,7 @@ impl From<OrderView> for OrderState {
             filled: view.filled,
             why: view.why,
             settled: view.status.is_terminal(),
+            cancel_asked: false,
         }
     }
 }
@@ -176,6 +180,7 @@ impl Orders {
                     filled: Decimal::ZERO,
                     why: None,
                     settled: false,
+                    cancel_asked: false,
                 };
                 if !self.ended.by_id.contains_key(&order.order_id) {
                     self.open.entry(order.order_id).or_insert(state);
@@ -214,6 +219,10 @@ impl Orders {
                     state.say(*status);
                 });
             }
+            Fact::OrderCancelAsked {
+                order_id: Some(order_id),
+                ..
+            } => self.change(order_id, |state| state.cancel_asked = true),
             Fact::OrderCancelled { order_id } => self.change(order_id, |state| {
                 state.say(OrderStatus::Cancelled);
                 state.settled = true;
@@ -286,12 +295,12 @@ impl Orders {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::domain::market::{Lots, Symbol, Ticks};
     use crate::domain::order::{OrderType, Side};
 
-    pub(in crate::trading) fn intent(n: u128, size: u64) -> Fact {
+    pub(crate) fn intent(n: u128, size: u64) -> Fact {
         Fact::OrderIntent {
             order: Order {
                 order_id: OrderId(uuid::Uuid::from_u128(n)),
@@ -318,7 +327,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::trading) fn outcome(n: u128, status: OrderStatus) -> Fact {
+    pub(crate) fn outcome(n: u128, status: OrderStatus) -> Fact {
         Fact::OrderOutcome {
             order_id: OrderId(uuid::Uuid::from_u128(n)),
             status,
@@ -328,7 +337,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::trading) fn fill(id: &str, n: Option<u128>, size: u64) -> Fact {
+    pub(crate) fn fill(id: &str, n: Option<u128>, size: u64) -> Fact {
         Fact::Fill {
             fill_id: id.into(),
             cursor: id.into(),

@@ -228,13 +228,16 @@ impl Lane {
     /// The order that an id is bound to, when it is.
     fn bound(&self, id: &Identity, content: &str) -> Result<Option<Placed>, Refusal> {
         let now = self.floor.clock.now();
-        let Some(seq) = bound_record(&*self.reader, id, now).map_err(unavailable)? else {
+        let Some((seq, fresh)) = bound_record(&*self.reader, id, now).map_err(unavailable)? else {
             return Ok(None);
         };
-        let state = self
-            .floor
-            .order_of_intent(&*self.reader, seq)
-            .map_err(unavailable)?;
+        let state = self.floor.order_of_intent(&*self.reader, seq);
+        // After 24 h the id is free again, unless its order may still become true.
+        let held = |state: &Result<OrderState, StoreError>| matches!(state, Ok(s) if !s.settled);
+        if !fresh && !held(&state) {
+            return Ok(None);
+        }
+        let state = state.map_err(unavailable)?;
         if state.content_hash != content {
             return Err(Refusal::Duplicate {
                 order_id: state.order.order_id,
@@ -413,21 +416,18 @@ impl Lane {
     }
 }
 
-/// The intent that an id is bound to. After 24 h an id is free again.
+/// The latest intent of an id, and whether it is younger than [`IDENTITY_HELD_MS`].
 fn bound_record(
     reader: &dyn JournalReader,
     id: &Identity,
     now: UnixMicros,
-) -> Result<Option<u64>, StoreError> {
+) -> Result<Option<(u64, bool)>, StoreError> {
     let Some(seq) = reader.identity(id)? else {
         return Ok(None);
     };
     let record = reader.records(seq, 1)?;
     let fresh = |time: UnixMicros| now.millis_since(time) < IDENTITY_HELD_MS;
-    Ok(record
-        .first()
-        .is_some_and(|record| fresh(record.time))
-        .then_some(seq))
+    Ok(record.first().map(|record| (seq, fresh(record.time))))
 }
 
 enum Identified {

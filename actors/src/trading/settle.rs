@@ -4,23 +4,19 @@
 //! did not say stays as it was (K7). Where the journal is dead the facts are taken in all the same,
 //! so that exits stay open (J1); nothing trades then, and the next start learns them again.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use rust_decimal::Decimal;
 
+use super::doubt::FAILURES_IN_A_ROW_MAX;
 use super::floor::Floor;
 use super::orders::OrderState;
-use crate::domain::clock::UnixMicros;
+use super::strays;
 use crate::domain::order::{OrderId, OrderStatus};
-use crate::gate::Holder;
 use crate::journal::AppendError;
 use crate::journal::record::{Entry, Fact};
 use crate::ports::venue::{VenueError, VenueFill, VenueOrder};
 
-/// Furthest that the venue's clock may be from ours: it refuses requests signed further away.
-pub const VENUE_CLOCK_OFFSET_MAX_MS: u64 = 5_000;
-/// Longest that an accepted order may take to be shown by the venue (K7: "+ 1 s").
-pub const VENUE_LISTING_LAG_MAX_MS: u64 = 1_000;
 /// Pages of fills that one reading asks for.
 const FILL_PAGES_MAX: usize = 1_000;
 
@@ -30,6 +26,14 @@ const FILL_PAGES_MAX: usize = 1_000;
 ///
 /// [`VenueError`]; what was counted before it stays counted.
 pub async fn read_fills(floor: &Floor) -> Result<usize, VenueError> {
+    let mut strange = Vec::new();
+    let read = read_pages(floor, &mut strange).await;
+    strays::judge_fills(floor, strange).await;
+    read
+}
+
+/// As [`read_fills`]; `strange` takes the ids of orders that our book does not know.
+async fn read_pages(floor: &Floor, strange: &mut Vec<OrderId>) -> Result<usize, VenueError> {
     let mut counted = floor.fills.lock().await;
     let mut new = 0;
     for _ in 0..FILL_PAGES_MAX {
@@ -50,6 +54,7 @@ pub async fn read_fills(floor: &Floor) -> Result<usize, VenueError> {
             counted.apply(&entry.fact);
             floor.apply_now(&entry.fact);
             write_fill(floor, entry).await;
+            strange.extend(fill.order_id.filter(|id| floor.order(id).is_none()));
             new += 1;
         }
     }
@@ -104,43 +109,110 @@ fn fill_fact(floor: &Floor, fill: &VenueFill) -> Fact {
 ///
 /// [`VenueError`] when the venue could not be read whole.
 pub async fn settle(floor: &Floor) -> Result<Vec<VenueOrder>, VenueError> {
+    let Compared { resting, ended } = compare(floor).await?;
+    settle_ended(floor, &ended).await?;
+    Ok(resting)
+}
+
+/// As [`settle`], when what rests is wanted in any case: what could not be settled is settled later.
+///
+/// # Errors
+///
+/// [`VenueError`] when the listing could not be read.
+pub async fn survey(floor: &Floor) -> Result<Vec<VenueOrder>, VenueError> {
+    let Compared { resting, ended } = compare(floor).await?;
+    if let Err(error) = settle_ended(floor, &ended).await {
+        tracing::warn!(%error, "not every order that ended could be settled");
+    }
+    Ok(resting)
+}
+
+/// What one listing of the venue's open orders says about our book.
+pub struct Compared {
+    /// What rests there.
+    pub resting: Vec<VenueOrder>,
+    /// Orders that the venue had and that do not rest any more.
+    ended: Vec<OrderState>,
+}
+
+/// Reads what rests at the venue, and holds exposure for what is not open in our book.
+///
+/// # Errors
+///
+/// [`VenueError`] when the listing could not be read.
+pub async fn compare(floor: &Floor) -> Result<Compared, VenueError> {
     // SAFETY-ORDER: our list first, then the venue's: an order placed in between is not missed.
     let before: Vec<OrderState> = {
         let orders = floor.orders.lock();
         orders.unsettled().into_iter().cloned().collect()
     };
     let resting = floor.desk.open_orders().await?;
-    hold_foreign(floor, &resting);
+    strays::take_in(floor, &resting).await;
+    pursue_cancels(floor, &before, &resting).await;
     let is_resting = |id: OrderId| resting.iter().any(|order| order.order_id == Some(id));
-    let ended: Vec<_> = before
+    let ended = before
+        .into_iter()
+        .filter(|state| was_answered(state.status) && !is_resting(state.order.order_id));
+    Ok(Compared {
+        ended: ended.collect(),
+        resting,
+    })
+}
+
+/// A cancel that somebody asked for is asked again until the order rests no more: the venue may have
+/// lost it, or the order arrived after it.
+async fn pursue_cancels(floor: &Floor, book: &[OrderState], resting: &[VenueOrder]) {
+    let asked = book.iter().filter(|state| state.cancel_asked);
+    let asked: HashSet<OrderId> = asked.map(|state| state.order.order_id).collect();
+    let unwanted = resting
         .iter()
-        .filter(|state| was_answered(state.status) && !is_resting(state.order.order_id))
-        .collect();
+        .filter(|order| order.order_id.is_some_and(|id| asked.contains(&id)));
+    let ids = unwanted.map(|order| order.venue_order_id.clone());
+    let _ = strays::cancel_each(floor, ids).await; // said by itself; the next look asks again
+}
+
+/// Settles orders that do not rest any more. One that cannot be asked about does not keep the others.
+async fn settle_ended(floor: &Floor, ended: &[OrderState]) -> Result<(), VenueError> {
     if ended.is_empty() {
-        return Ok(resting);
+        return Ok(());
     }
     // Most of them ended by being filled: their fills settle them, and nothing need be asked.
     read_fills(floor).await?;
     let is_settled = |id| floor.order(&id).is_none_or(|state| state.settled);
-    for state in &ended {
+    let (mut first_error, mut in_a_row) = (None, 0);
+    for state in ended {
         if is_settled(state.order.order_id) {
             continue;
         }
-        let Some(order) = floor.desk.order(state.order.order_id).await? else {
-            tracing::error!(order.id = %state.order.order_id, "the venue forgot an order it had");
-            continue;
-        };
-        // SAFETY-ORDER: the venue's final word, then its fills, then free what is left: a fill that
-        // came before the end is counted before the reservation goes.
-        read_fills(floor).await?;
-        if matches!(order.status, OrderStatus::Cancelled | OrderStatus::Rejected) {
-            let cancelled = Fact::OrderCancelled {
-                order_id: state.order.order_id,
-            };
-            record(floor, about_order(cancelled, state.order.order_id)).await;
+        match settle_one(floor, state.order.order_id).await {
+            Ok(()) => in_a_row = 0,
+            Err(error) => {
+                in_a_row += 1;
+                let enough = in_a_row >= FAILURES_IN_A_ROW_MAX
+                    || matches!(error, VenueError::Throttled { .. });
+                first_error.get_or_insert(error);
+                if enough {
+                    break;
+                }
+            }
         }
     }
-    Ok(resting)
+    first_error.map_or(Ok(()), Err)
+}
+
+async fn settle_one(floor: &Floor, order_id: OrderId) -> Result<(), VenueError> {
+    let Some(order) = floor.desk.order(order_id).await? else {
+        tracing::error!(order.id = %order_id, "the venue forgot an order it had");
+        return Ok(());
+    };
+    // SAFETY-ORDER: the venue's final word, then its fills, then free what is left: a fill that
+    // came before the end is counted before the reservation goes.
+    read_fills(floor).await?;
+    if matches!(order.status, OrderStatus::Cancelled | OrderStatus::Rejected) {
+        let cancelled = Fact::OrderCancelled { order_id };
+        record(floor, about_order(cancelled, order_id)).await;
+    }
+    Ok(())
 }
 
 /// The venue has had its say about it, so its absence from the open orders means that it ended.
@@ -156,116 +228,6 @@ fn was_answered(status: OrderStatus) -> bool {
         | OrderStatus::Discarded
         | OrderStatus::NotPlaced => false,
     }
-}
-
-/// Orders that rest at the venue and are not in our book count against the limits too.
-fn hold_foreign(floor: &Floor, resting: &[VenueOrder]) {
-    let foreign: Vec<_> = {
-        let orders = floor.orders.lock();
-        let ours = |order: &VenueOrder| order.order_id.is_some_and(|id| orders.find(&id).is_some());
-        resting.iter().filter(|order| !ours(order)).collect()
-    };
-    floor.gate.with_exposure(|exposure| {
-        for gone in exposure.foreign() {
-            if !foreign.iter().any(|order| order.venue_order_id == gone) {
-                exposure.release(&Holder::Foreign(gone));
-            }
-        }
-        for order in foreign {
-            let left = order.size - order.filled;
-            let holder = Holder::Foreign(order.venue_order_id.clone());
-            exposure.release(&holder);
-            exposure.hold(holder, &order.symbol, order.side, order.price, left);
-        }
-    });
-}
-
-/// Orders in doubt that the venue was asked about once and did not have.
-#[derive(Debug, Default)]
-pub struct Absences(HashMap<OrderId, UnixMicros>);
-
-/// Asks the venue about every order in doubt. Found: its state there. Absent twice, the second time
-/// when it could not be accepted any more: not placed. Answers with how many are still in doubt.
-///
-/// # Errors
-///
-/// [`VenueError`] when the venue could not be asked.
-pub async fn resolve_in_doubt(floor: &Floor, absences: &mut Absences) -> Result<usize, VenueError> {
-    let doubtful: Vec<OrderState> = {
-        let orders = floor.orders.lock();
-        let unsettled = orders.unsettled().into_iter();
-        unsettled
-            .filter(|state| state.status == OrderStatus::InDoubt)
-            .cloned()
-            .collect()
-    };
-    absences
-        .0
-        .retain(|id, _| doubtful.iter().any(|state| state.order.order_id == *id));
-    let mut left = 0;
-    for state in &doubtful {
-        let order_id = state.order.order_id;
-        let asked_at = floor.clock.now();
-        let found = floor.desk.order(order_id).await?;
-        let seen_absent = absences.0.contains_key(&order_id);
-        match verdict(
-            found.as_ref(),
-            seen_absent,
-            state.order.expires_at_ms,
-            asked_at,
-        ) {
-            Some(status) => {
-                let venue_order_id = found.map(|order| order.venue_order_id);
-                let fact = Fact::OrderResolved {
-                    order_id,
-                    status,
-                    venue_order_id,
-                };
-                record(floor, about_order(fact, order_id)).await;
-            }
-            None => {
-                absences.0.entry(order_id).or_insert(asked_at);
-                left += 1;
-            }
-        }
-    }
-    Ok(left)
-}
-
-/// What one answer about an order in doubt means (K7). `None`: still in doubt.
-fn verdict(
-    found: Option<&VenueOrder>,
-    seen_absent: bool,
-    expires_at_ms: u64,
-    asked_at: UnixMicros,
-) -> Option<OrderStatus> {
-    let too_late = expires_at_ms + VENUE_CLOCK_OFFSET_MAX_MS + VENUE_LISTING_LAG_MAX_MS;
-    match found {
-        Some(order) => Some(order.status),
-        None if seen_absent && asked_at.as_millis() > too_late => Some(OrderStatus::NotPlaced),
-        None => None,
-    }
-}
-
-/// Orders whose intent is durable and whose outcome is not: after a restart they are in doubt.
-/// Answers with how many.
-pub async fn doubt_pending(floor: &Floor) -> usize {
-    let pending: Vec<OrderId> = {
-        let orders = floor.orders.lock();
-        let unsettled = orders.unsettled().into_iter();
-        let pending = unsettled.filter(|state| state.status == OrderStatus::Pending);
-        pending.map(|state| state.order.order_id).collect()
-    };
-    for order_id in &pending {
-        let why = "restart".to_owned();
-        let fact = Fact::OrderInDoubt {
-            order_id: *order_id,
-            signature: None,
-            why,
-        };
-        record(floor, about_order(fact, *order_id)).await;
-    }
-    pending.len()
 }
 
 /// Sets positions to what the venue shows, after its fills were read. Only while nothing trades:
@@ -304,12 +266,12 @@ pub async fn reconcile_positions(floor: &Floor) -> Result<(), VenueError> {
     Ok(())
 }
 
-fn about_order(fact: Fact, order_id: OrderId) -> Entry {
+pub(super) fn about_order(fact: Fact, order_id: OrderId) -> Entry {
     Entry::of("orders", fact).about(order_id.to_string())
 }
 
 /// Writes down what the venue said, then takes it in; takes it in also when it cannot be written.
-async fn record(floor: &Floor, entry: Entry) {
+pub(super) async fn record(floor: &Floor, entry: Entry) {
     let fact = entry.fact.clone();
     match floor.journal.append(entry).await {
         Ok(committed) => floor.apply(&fact, committed.seq(), committed.time(), None),

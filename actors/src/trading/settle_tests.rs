@@ -6,7 +6,9 @@ use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 
 use super::*;
+use crate::domain::clock::UnixMicros;
 use crate::domain::order::VenueOrderId;
+use crate::gate::Holder;
 use crate::ports::venue::{Framed, Framing, OrderLane, Query, Reply, SharedVenue, Venue};
 use crate::trading::orders::tests::{intent, outcome};
 use crate::trading::testing::{floor, in_memory};
@@ -125,6 +127,7 @@ fn cancelled(n: u128, filled: u64) -> VenueOrder {
         size: Decimal::from(10),
         filled: fill.size,
         status: OrderStatus::Cancelled,
+        signer: None,
     }
 }
 
@@ -178,16 +181,4 @@ async fn where_nothing_ended_only_the_open_orders_are_read() {
     let floor = with_open(0, venue.clone());
     settle(&floor).await.unwrap();
     assert_eq!(*venue.queries.lock(), [Query::OpenOrders]);
-}
-
-#[test]
-fn an_absent_order_is_given_up_only_at_the_second_look_after_it_could_be_accepted() {
-    let last = 1_000 + VENUE_CLOCK_OFFSET_MAX_MS + VENUE_LISTING_LAG_MAX_MS;
-    let at = |ms| UnixMicros(ms * 1_000);
-    assert_eq!(verdict(None, false, 1_000, at(last + 1)), None);
-    assert_eq!(verdict(None, true, 1_000, at(last)), None);
-    assert_eq!(
-        verdict(None, true, 1_000, at(last + 1)),
-        Some(OrderStatus::NotPlaced)
-    );
 }

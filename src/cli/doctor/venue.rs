@@ -10,7 +10,7 @@ use flashguard_actors::domain::clock::{SharedClock, SystemClock, SystemEntropy};
 use flashguard_actors::key_manager::{HotKeys, KeyManager, judge_account};
 use flashguard_actors::ports::venue::{Account, VenueError};
 use flashguard_actors::trading::desk::Desk;
-use flashguard_actors::trading::settle::VENUE_CLOCK_OFFSET_MAX_MS;
+use flashguard_actors::trading::doubt::VENUE_CLOCK_OFFSET_MAX_MS;
 use flashguard_latch::{Beat, Latch, State};
 
 use super::Finding;

@@ -20,6 +20,9 @@ const CODE_CHARS_MAX: usize = 64;
 /// Longest message of a rejection that is kept, in characters. The port says so.
 const MESSAGE_CHARS_MAX: usize = 256;
 
+/// Longest signer that is kept, in bytes: an address has 42.
+const SIGNER_CHARS_MAX: usize = 64;
+
 /// The code with which the venue says that an account has no order of that id.
 const UNKNOWN_ORDER: &str = "UNKNOWN_ORDER";
 
@@ -50,6 +53,8 @@ struct RawAccount {
 #[derive(Deserialize)]
 struct RawOrders {
     orders: Vec<RawOrder>,
+    /// Where a further page begins: then this is not all that rests.
+    next: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +67,7 @@ struct RawOrder {
     quantity: String,
     filled: String,
     status: String,
+    signer: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -178,7 +184,11 @@ fn read_reply(query: &Query, body: &[u8]) -> Result<Reply, VenueError> {
             Reply::Account(Account { account, scopes })
         }
         Query::OpenOrders => {
-            let orders = parse::<RawOrders>(body)?.orders.into_iter().map(order);
+            let RawOrders { orders, next } = parse(body)?;
+            if next.is_some() {
+                return Err(unreadable("not all open orders in one answer".to_owned()));
+            }
+            let orders = orders.into_iter().map(order);
             Reply::OpenOrders(orders.collect::<Result<_, _>>()?)
         }
         Query::OrderById(asked) => {
@@ -242,6 +252,7 @@ fn order(raw: RawOrder) -> Result<VenueOrder, VenueError> {
         size,
         filled,
         status: venue_status(&raw.status)?,
+        signer: raw.signer.filter(|text| text.len() <= SIGNER_CHARS_MAX),
     })
 }
 

@@ -184,6 +184,14 @@ fn one_bad_order_spoils_the_list() {
 }
 
 #[test]
+fn a_list_that_says_that_more_follows_is_not_all_that_rests() {
+    let whole = json!({ "orders": [order_json()], "next": null });
+    assert!(!is_unreadable(&Query::OpenOrders, &whole));
+    let part = json!({ "orders": [order_json()], "next": 7 });
+    assert!(is_unreadable(&Query::OpenOrders, &part));
+}
+
+#[test]
 fn a_cancel_is_accepted_or_had_nothing_to_do() {
     let cancel = Query::Cancel(VenueOrderId::try_from("P1".to_owned()).unwrap());
     let answered = |word: &str| {

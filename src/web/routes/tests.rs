@@ -54,6 +54,11 @@ const CASES: &[(&str, &str, Passes)] = &[
         "/api/v1/trading/orders/{id}",
         Only(&[Role::Admin, Role::System]),
     ),
+    (
+        "POST",
+        "/api/v1/trading/orders/{id}/resolve",
+        Only(&[Role::Admin]),
+    ),
     ("POST", "/api/v1/admin/pause", Only(&[Role::Admin])),
     ("POST", "/api/v1/admin/resume", Only(&[Role::Admin])),
     (

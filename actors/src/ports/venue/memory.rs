@@ -179,6 +179,7 @@ fn take(kept: &mut Kept, signed: &Signed) -> Bytes {
         at: signed.signed_at(),
     };
     let state = VenueOrder {
+        signer: None,
         venue_order_id,
         order_id: Some(order.order_id),
         symbol: order.symbol.clone(),
