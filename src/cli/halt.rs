@@ -157,10 +157,15 @@ fn by_http(context: &Context, reason: &str) -> Result<Value, Failure> {
     stop(context.remote()?)
 }
 
+/// Nothing is left to do and the halt is on disk. That no order is known to be unconfirmed is not
+/// enough: the venue may not have been read at all.
+fn is_confirmed(report: &Value) -> bool {
+    let is_so = |name: &str| report.get(name).and_then(Value::as_bool) == Some(true);
+    is_so("confirmed") && is_so("durable")
+}
+
 fn told(context: &Context, way: Way, report: &Value) -> Exit {
-    let number = |name: &str| report.get(name).and_then(Value::as_u64);
-    let confirmed = number("orders_unconfirmed") == Some(0)
-        && report.get("durable").and_then(Value::as_bool) == Some(true);
+    let confirmed = is_confirmed(report);
     let mut value = json!({"status": "emergency_stopped", "by": way.as_str()});
     if let (Some(all), Some(fields)) = (value.as_object_mut(), report.as_object()) {
         all.extend(
@@ -231,6 +236,18 @@ mod tests {
         let (_place, bare) = directory(&["journal.db"]);
         raise_sentinel(&bare).unwrap();
         assert!(bare.has("halt"));
+    }
+
+    #[test]
+    fn only_what_is_confirmed_and_durable_ends_with_0() {
+        let report = |confirmed, durable| json!({"confirmed": confirmed, "durable": durable, "orders_unconfirmed": 0});
+        assert!(is_confirmed(&report(true, true)));
+        assert!(
+            !is_confirmed(&report(false, true)),
+            "the venue was not read"
+        );
+        assert!(!is_confirmed(&report(true, false)));
+        assert!(!is_confirmed(&Value::Null), "nobody answered");
     }
 
     #[test]

@@ -21,9 +21,11 @@ mod until;
 mod venue;
 
 mod bad_input;
+mod cancel_all;
 mod cli;
 mod halt;
 mod in_doubt;
+mod integrators;
 mod lift;
 mod model;
 mod order;

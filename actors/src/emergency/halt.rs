@@ -290,6 +290,15 @@ impl Emergency {
         });
     }
 
+    /// Takes in which orders stay after the lift, before the latch opens: cancel-all spares them then.
+    fn accept(&self, epoch: u64, accepted: Vec<String>) {
+        self.progress.send_modify(|report| {
+            if let Some(report) = report.as_mut().filter(|report| report.epoch == epoch) {
+                report.accepted_open_orders = accepted;
+            }
+        });
+    }
+
     /// The halt's last record: everything confirmed.
     pub fn concluded(&self, epoch: u64) {
         let Some(report) = self.report().filter(|report| report.epoch == epoch) else {
@@ -451,6 +460,7 @@ impl Emergency {
         // SAFETY-ORDER: record, then sentinel, then latch: a crash between leaves it halted, and a
         // halt that comes between takes the armed latch back.
         let to = owners.to;
+        self.accept(epoch, owners.accept_open_orders.clone());
         let lifted = self
             .write_lift(epoch, to, owners.owners, by)
             .and_then(|entry| {

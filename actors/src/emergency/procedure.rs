@@ -120,8 +120,12 @@ pub struct HaltReport {
     pub effective_at_us: UnixMicros,
     /// Cancelled and confirmed by re-reading.
     pub orders_cancelled: u64,
-    /// Not confirmed: still shown, or the venue could not be read.
+    /// Not confirmed: still shown, on their way or in doubt, or open by our book while the venue could
+    /// not be read.
     pub orders_unconfirmed: u64,
+    /// Orders that the people who lifted it let stay, by our id or the venue's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted_open_orders: Vec<String>,
     /// Orders whose bytes may have left without an answer, by our id.
     pub orders_in_doubt: Vec<String>,
     /// Each step.
@@ -153,6 +157,7 @@ impl HaltReport {
             effective_at_us,
             orders_cancelled: 0,
             orders_unconfirmed: 0,
+            accepted_open_orders: Vec::new(),
             orders_in_doubt,
             steps: Step::ALL.map(running).to_vec(),
             confirmed: false,
