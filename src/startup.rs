@@ -240,6 +240,7 @@ fn listener(
         started: clock.now(),
         clock,
         entropy: application.entropy().clone(),
+        settings: settings.print().into(),
         profile: settings.profile,
         request_rate: RequestRate::per_second(settings.server.request_rate_per_s),
     };

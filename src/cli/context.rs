@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::remote::Remote;
 use crate::control::{DataDirectory, RunFile};
-use crate::settings::{BaseUrl, Profile, Settings, Sources};
+use crate::settings::{BaseUrl, Place, Profile, Settings, Sources};
 
 /// What every verb starts from.
 pub struct Context {
@@ -77,13 +77,31 @@ impl Context {
         profile: Profile,
         options: Vec<(&'static str, &'static str, String)>,
     ) -> Result<Settings, Failure> {
-        Ok(Settings::load(&Sources {
+        Ok(Settings::load(&self.sources(profile, options))?)
+    }
+
+    /// Every setting, and where it got its value.
+    ///
+    /// # Errors
+    ///
+    /// Usage, with every mistake.
+    pub fn settings_with_places(&self) -> Result<(Settings, Vec<Place>), Failure> {
+        let sources = self.sources(self.globals.profile, Vec::new());
+        Ok(Settings::load_with_places(&sources)?)
+    }
+
+    fn sources(
+        &self,
+        profile: Profile,
+        options: Vec<(&'static str, &'static str, String)>,
+    ) -> Sources {
+        Sources {
             profile,
             file: self.globals.config.clone(),
             file_if_present: Some(self.data_path().join("flashguard.toml")),
             environment: std::env::vars_os().collect(),
             options,
-        })?)
+        }
     }
 
     /// The service over HTTP, where `--url`, `FLASHGUARD_URL` or `run.json` say it is.

@@ -17,7 +17,7 @@ pub struct Arguments {
     #[arg(long)]
     epoch: Option<u64>,
     /// Where trading goes
-    #[arg(long, value_name = "STATE", value_parser = ["active"])]
+    #[arg(long, value_name = "STATE", value_parser = ["active", "reduce_only"])]
     to: Option<String>,
     /// An open order that may stay; can be given several times
     #[arg(long = "accept-open-order", value_name = "ID")]

@@ -6,6 +6,7 @@
 
 mod apikeys;
 mod audit;
+mod config;
 mod context;
 mod doctor;
 mod exit;
@@ -17,6 +18,7 @@ mod local;
 mod orders;
 mod output;
 mod pause;
+mod reduce_only;
 mod remote;
 mod resume;
 mod serve;
@@ -91,7 +93,9 @@ enum Verb {
     Status(status::Arguments),
     /// Refuse new orders until `resume`
     Pause(pause::Arguments),
-    /// Take back operators' pauses; never ends a halt
+    /// Let in only orders that reduce a position, until `resume`
+    ReduceOnly(reduce_only::Arguments),
+    /// Take back what operators hold: pause and reduce-only; never ends a halt
     Resume(resume::Arguments),
     /// Stop everything, without a credential, with or without a running service
     Halt(halt::Arguments),
@@ -105,6 +109,8 @@ enum Verb {
     Apikeys(apikeys::Arguments),
     /// Read the journal, and prove it
     Audit(audit::Arguments),
+    /// Show every setting and where it was set, and check them all
+    Config(config::Arguments),
     /// Look at every component, and say how to mend what is wrong
     Doctor(doctor::Arguments),
     /// The paper venue as a process of its own
@@ -123,6 +129,7 @@ pub fn run() -> ExitCode {
         Verb::Init(arguments) => init::run(&context, &arguments),
         Verb::Status(arguments) => status::run(&context, &arguments),
         Verb::Pause(arguments) => pause::run(&context, &arguments),
+        Verb::ReduceOnly(arguments) => reduce_only::run(&context, &arguments),
         Verb::Resume(arguments) => resume::run(&context, &arguments),
         Verb::Halt(arguments) => halt::run(&context, &arguments),
         Verb::Lift(arguments) => lift::run(&context, &arguments),
@@ -131,6 +138,7 @@ pub fn run() -> ExitCode {
         Verb::Apikeys(arguments) => apikeys::run(&context, &arguments),
         Verb::Audit(arguments) => audit::run(&context, &arguments),
         Verb::VenueSim(arguments) => venue_sim::run(&context, &arguments),
+        Verb::Config(arguments) => config::run(&context, &arguments),
         Verb::Doctor(arguments) => doctor::run(&context, &arguments),
     };
     match ended {

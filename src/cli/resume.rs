@@ -1,4 +1,4 @@
-//! `resume`: takes back operators' pauses. A halt is never ended here.
+//! `resume`: takes back what operators hold: pause and reduce-only. A halt is never ended here.
 
 use clap::Args;
 use serde_json::json;
@@ -28,7 +28,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
             }
         })?;
     context.output.result(&answer.body, |page| {
-        page.toned(Tone::Good, &show(&answer.body, "status"), "");
+        let active = show(&answer.body, "status") == "active";
+        let tone = if active { Tone::Good } else { Tone::Warn };
+        page.toned(tone, &show(&answer.body, "status"), "");
+        if !active {
+            page.pairs(&[("held_by", show(&answer.body, "held_by"))]);
+        }
     });
     Ok(Exit::Done)
 }

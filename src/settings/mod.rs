@@ -114,18 +114,30 @@ impl Settings {
     ///
     /// [`Mistakes`]: every one that was found, at least one.
     pub fn load(sources: &Sources) -> Result<Self, Mistakes> {
+        Self::load_with_places(sources).map(|(settings, _)| settings)
+    }
+
+    /// As [`load`](Self::load), and where each setting got its value, in the order of the table.
+    ///
+    /// # Errors
+    ///
+    /// [`Mistakes`]: every one that was found, at least one.
+    pub fn load_with_places(sources: &Sources) -> Result<(Self, Vec<Place>), Mistakes> {
         let mut reader = Reader::default();
         file::read(sources, &mut reader);
         environment::read(&sources.environment, &mut reader);
         for (name, option, text) in &sources.options {
             reader.give(name, text.clone(), Place::Option(option));
         }
-        let settings = Self::read(sources.profile, &mut reader);
-        if let Some(settings) = &settings {
+        let found = Self::read(sources.profile, &mut reader);
+        if let Some(settings) = &found {
             rules::check(settings, &mut reader);
         }
-        match settings {
-            Some(settings) if reader.mistakes().is_empty() => Ok(settings),
+        match found {
+            Some(found) if reader.mistakes().is_empty() => {
+                let places = settings().map(|setting| reader.place(setting.name));
+                Ok((found, places.collect()))
+            }
             _ => Err(Mistakes(reader.into_mistakes())),
         }
     }

@@ -389,3 +389,18 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn a_limit_that_can_be_changed_has_the_range_and_unit_of_its_setting() {
+    for one in flashguard_actors::gate::ADJUSTABLE {
+        let setting = settings().find(|setting| setting.name == one.name).unwrap();
+        let range = match setting.shape {
+            Shape::Integer { min, max } => (min.to_string(), max.to_string(), true),
+            Shape::Decimal { min, max } => (min.to_owned(), max.to_owned(), false),
+            ref other => panic!("{}: {other:?}", one.name),
+        };
+        let (least, most) = one.range;
+        let here = (least.to_owned(), most.to_owned(), one.whole);
+        assert_eq!((here, one.unit), (range, setting.unit), "{}", one.name);
+    }
+}

@@ -47,6 +47,29 @@ pub async fn pause(
     Ok(HttpResponse::Ok().json(json!({"status": status, "until": until})))
 }
 
+/// `POST /admin/reduce-only`.
+pub async fn reduce_only(
+    shared: web::Data<Shared>,
+    caller: Identified,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let mut fields = Fields::from_json(&body.0)?;
+    let reason = fields.reason();
+    let reason = fields.finish_with(reason)?;
+    shared
+        .system
+        .reduce_only(&caller.0.principal, reason)
+        .await
+        .map_err(call_failed)?;
+    Ok(HttpResponse::Ok().json(held(&shared.system)))
+}
+
+/// What trading may do now, and the tokens that hold it back.
+fn held(system: &Handle) -> Value {
+    let status = system.status();
+    json!({"status": status.state.as_str(), "held_by": status.held_by})
+}
+
 /// `POST /admin/resume`: never ends a halt.
 pub async fn resume(
     shared: web::Data<Shared>,
@@ -61,7 +84,7 @@ pub async fn resume(
         .resume(&caller.0.principal, reason)
         .await
         .map_err(call_failed)?;
-    Ok(HttpResponse::Ok().json(json!({"status": shared.system.status().state.as_str()})))
+    Ok(HttpResponse::Ok().json(held(&shared.system)))
 }
 
 /// `POST /admin/emergency-stop`.
@@ -177,8 +200,10 @@ fn lift_request(body: &[u8]) -> Result<LiftRequest, Problem> {
         );
     }
     let reason = fields.reason();
-    let to = fields.optional("to", "\"active\"", |value| match value.as_str() {
+    let right = "\"active\" or \"reduce_only\"";
+    let to = fields.optional("to", right, |value| match value.as_str() {
         Some("active") => Ok(TradingState::Active),
+        Some("reduce_only") => Ok(TradingState::ReduceOnly),
         Some(_) => Err("it is another word".to_owned()),
         None => Err(wrong_type(value)),
     });
@@ -245,6 +270,7 @@ fn lift_refused(
             problem(StatusCode::CONFLICT, "NOT_READY").with("checks", checks)
         }
         LiftRefused::NotDurable => problem(StatusCode::SERVICE_UNAVAILABLE, "JOURNAL_UNAVAILABLE"),
+        LiftRefused::Withdrawn => problem(StatusCode::CONFLICT, "AGREEMENT_WITHDRAWN"),
         LiftRefused::HaltedAgain => problem(StatusCode::CONFLICT, "HALTED_AGAIN"),
     })
 }

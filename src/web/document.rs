@@ -92,6 +92,10 @@ const STATUSES: &[(&str, &str, &str, &str)] = &[
 
 /// Codes that are no denial.
 const CODES: &[(&str, &str)] = &[
+    (
+        "AGREEMENT_WITHDRAWN",
+        "somebody halted or asked for another lift before this one was done",
+    ),
     ("BODY_TOO_LARGE", "the body is over 64 KiB"),
     (
         "CLIENT_IDS_FULL",
@@ -136,6 +140,10 @@ const CODES: &[(&str, &str)] = &[
     (
         "OTHER_EPOCH",
         "another halt is in force than the one that was meant",
+    ),
+    (
+        "OTHER_VERSION",
+        "other limits are in force than those that were meant",
     ),
     (
         "RATE_LIMIT_EXCEEDED",

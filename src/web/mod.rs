@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod body;
 mod caller;
+mod config;
 mod document;
 mod envelope;
 mod fields;

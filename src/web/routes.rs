@@ -32,6 +32,8 @@ pub enum Method {
     Get,
     /// Asks for an effect.
     Post,
+    /// Changes a part.
+    Patch,
     /// Takes away.
     Delete,
 }
@@ -42,6 +44,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -50,6 +53,7 @@ impl Method {
         match self {
             Self::Get => web::get(),
             Self::Post => web::post(),
+            Self::Patch => web::patch(),
             Self::Delete => web::delete(),
         }
     }

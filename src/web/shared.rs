@@ -9,7 +9,7 @@ use flashguard_actors::supervision::Stable;
 use flashguard_actors::system::Handle;
 
 use super::rate::RequestRate;
-use crate::settings::Profile;
+use crate::settings::{Profile, Setting};
 
 /// What every handler can reach. One per listener, since each counts its own requests.
 pub struct Shared {
@@ -23,6 +23,8 @@ pub struct Shared {
     pub clock: SharedClock,
     /// Where request ids come from.
     pub entropy: SharedEntropy,
+    /// Every setting with its value as text; secrets hidden.
+    pub settings: Arc<[(&'static Setting, String)]>,
     /// What kind of place this is.
     pub profile: Profile,
     /// When the process began to serve.

@@ -36,6 +36,7 @@ pub fn of(system: &Handle) -> Value {
         "since": status.since_us.map(|since| since.to_rfc3339()),
         "reason": status.reason,
         "by": status.by,
+        "held_by": status.held_by,
         "actors": actors,
         "markets": markets(system),
     })

@@ -143,6 +143,7 @@ impl Running {
                 started: clock.now(),
                 clock,
                 entropy: application.entropy().clone(),
+                settings: application.settings().print().into(),
                 profile: Profile::Development,
                 request_rate: RequestRate::per_second(per_s),
             });

@@ -29,27 +29,58 @@ fn help_names_every_verb_that_exists_and_none_that_does_not() {
         "status",
         "pause",
         "resume",
+        "reduce-only",
         "halt",
         "lift",
         "orders",
         "keys",
         "apikeys",
         "audit",
+        "config",
         "doctor",
         "venue-sim",
     ] {
         assert!(verb(name), "{name} is missing: {text}");
     }
-    for name in [
-        "drill",
-        "cold",
-        "backup",
-        "evidence",
-        "retention",
-        "reduce-only",
-    ] {
+    for name in ["drill", "cold", "backup", "evidence", "retention"] {
         assert!(!verb(name), "{name} is announced: {text}");
     }
+}
+
+#[test]
+fn config_shows_every_setting_with_where_it_was_set_and_checks_them_all_at_once() {
+    let mut daemon = Daemon::initialised(&[]);
+    let file = daemon.data().join("flashguard.toml");
+    std::fs::write(&file, "[gate]\nposition_limit_usdc = \"1500\"\n").unwrap();
+    daemon.set("GATE__OPEN_ORDERS_MAX", "7");
+    daemon.set_variable("SLACK_WEBHOOK_URL", "https://canary.example/secret");
+    let shown = json_of(&daemon.cli(["config", "show", "--json"]));
+    let one = |name: &str| {
+        let all = shown["settings"].as_array().unwrap();
+        all.iter().find(|one| one["name"] == name).unwrap().clone()
+    };
+    assert_eq!(
+        one("gate.open_orders_max"),
+        serde_json::json!({"name": "gate.open_orders_max", "value": "7", "unit": "orders",
+            "from": "FLASHGUARD__GATE__OPEN_ORDERS_MAX"})
+    );
+    assert_eq!(one("gate.order_notional_max_usdc")["from"], "default");
+    // The environment of the tests sets the position limit too, and wins over the file.
+    assert_eq!(one("gate.position_limit_usdc")["value"], "100000000");
+    assert!(!shown.to_string().contains("canary"));
+
+    assert_eq!(daemon.cli(["config", "check"]).status.code(), Some(0));
+    std::fs::write(&file, "[gate]\nnonsense = 1\n[log]\nlevel = \"loud\"\n").unwrap();
+    let output = daemon.cli(["config", "check"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    for mistake in [
+        "flashguard.toml:2:1: gate.nonsense",
+        "flashguard.toml:4:9: log.level",
+    ] {
+        assert!(text.contains(mistake), "{mistake} is missing: {text}");
+    }
+    assert_eq!(daemon.cli(["config", "show"]).status.code(), Some(2));
 }
 
 #[test]

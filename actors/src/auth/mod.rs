@@ -11,6 +11,7 @@
 mod access;
 #[cfg(feature = "runtime")]
 mod actor;
+mod agreement;
 mod api_key;
 mod fold;
 #[cfg(feature = "runtime")]
@@ -23,6 +24,7 @@ mod token;
 pub use access::{Access, AuthError, Login, bearer_of};
 #[cfg(feature = "runtime")]
 pub use actor::{AuthActor, AuthMeans};
+pub use agreement::{AgreedAlready, Agreement, Counted};
 pub use api_key::{ApiKey, ApiKeyId, NewApiKey, NotAnApiKey, Verifier};
 pub use fold::{ApiKeyMeta, AuthFold};
 #[cfg(feature = "runtime")]

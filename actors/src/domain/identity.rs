@@ -28,13 +28,15 @@ pub enum Permission {
     MetricsRead,
     /// Read keys' descriptions and settings.
     ConfigRead,
+    /// Change limits.
+    ConfigWrite,
     /// Read the journal.
     AuditRead,
 }
 
 impl Permission {
     /// All permissions that something asks for.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TradingExecute,
         Self::TradingCancel,
         Self::TradingPause,
@@ -44,6 +46,7 @@ impl Permission {
         Self::IncidentsRespond,
         Self::MetricsRead,
         Self::ConfigRead,
+        Self::ConfigWrite,
         Self::AuditRead,
     ];
 
@@ -59,6 +62,7 @@ impl Permission {
             Self::IncidentsRespond => "incidents.respond",
             Self::MetricsRead => "metrics.read",
             Self::ConfigRead => "config.read",
+            Self::ConfigWrite => "config.write",
             Self::AuditRead => "audit.read",
         }
     }

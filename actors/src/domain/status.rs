@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum TradingState {
     /// Orders pass.
     Active,
+    /// Only orders that reduce a position pass.
+    ReduceOnly,
     /// New orders are refused until every pause token is gone.
     Paused,
     /// Nothing leaves until two people lift it. `emergency_shutdown` on the wire, as the seed says.
@@ -20,6 +22,7 @@ impl TradingState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::ReduceOnly => "reduce_only",
             Self::Paused => "paused",
             Self::Halted => "emergency_shutdown",
         }

@@ -14,9 +14,13 @@ use super::halt::Emergency;
 use super::lift::{LiftRefused, Unready};
 use super::messages::{Lift, LiftTrading, RunProcedure};
 use super::procedure::{Outcome, Step};
+use super::state::LiftTerms;
+use crate::domain::status::TradingState;
 use crate::supervision::Broadcast;
 use crate::trading::floor::Floor;
 use crate::trading::messages::{TradingHalted, TradingLifted};
+use crate::trading::restrain;
+use crate::trading::restraints::LIFT;
 use crate::trading::settle;
 
 /// How often it looks whether there is a halt to take care of.
@@ -137,7 +141,10 @@ async fn lift(means: Means, msg: LiftTrading) -> Result<Lift, LiftRefused> {
     let LiftTrading { caller, request } = msg;
     let epoch = request.epoch;
     let accepted = request.accept_open_orders.clone();
-    let to = request.to;
+    let terms = LiftTerms {
+        to: request.to,
+        accept_open_orders: accepted.clone(),
+    };
     let (emergency, by) = (means.emergency.clone(), caller.principal.clone());
     let approvals = means.lift_approvals;
     let missing =
@@ -161,8 +168,17 @@ async fn lift(means: Means, msg: LiftTrading) -> Result<Lift, LiftRefused> {
     if !unready.is_empty() {
         return Err(LiftRefused::Unready(unready));
     }
+    // SAFETY-ORDER: what holds the lifted trading back is published before the latch opens.
+    let to = terms.to;
+    if to == TradingState::ReduceOnly {
+        let held = restrain::restraint(&means.floor, &by, "a lift to reduce_only", None);
+        means
+            .floor
+            .door
+            .change(|all| drop(all.reduce_only.insert(LIFT.to_owned(), held.clone())));
+    }
     let emergency = means.emergency.clone();
-    on_a_blocking_thread(move || emergency.lift(epoch, &by)).await?;
+    on_a_blocking_thread(move || emergency.lift(epoch, &terms, approvals, &by)).await?;
     tracing::warn!(epoch, "the halt is lifted");
     let limit = Duration::from_millis(Step::Broadcast.deadline_ms());
     let told = means.lifted.send(TradingLifted { epoch }, limit).await;

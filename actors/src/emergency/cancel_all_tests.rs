@@ -11,6 +11,7 @@ use crate::domain::status::TradingState;
 use crate::emergency::halt::{HaltOrder, Trigger};
 use crate::emergency::lift::LiftRequest;
 use crate::emergency::state::HaltState;
+use crate::emergency::state::LiftTerms;
 use crate::ports::sentinel::{Look, MemorySentinel};
 use crate::ports::venue::{Capabilities, Query, Reply};
 use crate::trading::orders::tests::{intent, outcome};
@@ -142,7 +143,11 @@ impl Rig {
                 };
                 emergency.agree(&caller, &request, 2).unwrap();
             }
-            emergency.lift(epoch, &Principal::system())
+            let terms = LiftTerms {
+                to: request.to,
+                accept_open_orders: request.accept_open_orders.clone(),
+            };
+            emergency.lift(epoch, &terms, 2, &Principal::system())
         });
         lifted.await.unwrap().unwrap();
         assert!(!self.floor.latch.state().halted);

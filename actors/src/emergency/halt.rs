@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::lift::{self, Counted, LiftRefused, LiftRequest};
+use super::lift::{self, LiftRefused, LiftRequest};
 use super::procedure::{DURABLE_WAIT_MAX_MS, HaltReport, Outcome, STOP_LIMIT_MS, Step, Stop};
-use super::state::HaltState;
+use super::state::{HaltState, LiftTerms};
+use crate::auth::Counted;
 use crate::domain::clock::{SharedClock, SharedEntropy, UnixMicros};
 use crate::domain::identity::{Caller, Owner, Principal};
 use crate::domain::order::OrderId;
@@ -401,9 +402,9 @@ impl Emergency {
             Err(LiftRefused::SameOwner) if agreed(&state, approvals) => return Ok(0),
             counted => counted?,
         };
-        let proposal = counted.proposal().clone();
+        let agreement = counted.agreement().clone();
         let (epoch, owner) = (state.epoch, caller.owner.clone());
-        let proposal_id = proposal.proposal_id.clone();
+        let proposal_id = agreement.id.clone();
         let fact = match counted {
             Counted::Approved(_) => Fact::LiftApproved {
                 epoch,
@@ -414,8 +415,8 @@ impl Emergency {
                 epoch,
                 proposal_id,
                 owner,
-                to: proposal.to,
-                accept_open_orders: proposal.accept_open_orders.clone(),
+                to: agreement.subject.to,
+                accept_open_orders: agreement.subject.accept_open_orders.clone(),
             },
         };
         let private = Private {
@@ -430,7 +431,7 @@ impl Emergency {
             Some(Ok(committed)) => self.take_in(&entry, committed.time()),
             Some(Err(_)) | None => return Err(LiftRefused::NotDurable),
         }
-        Ok(lift::missing(&proposal.owners, approvals))
+        Ok(agreement.missing(approvals))
     }
 
     /// Ends the halt: record, sentinel, latch, in this order. Blocks on the disk; for a thread that
@@ -438,9 +439,17 @@ impl Emergency {
     ///
     /// # Errors
     ///
-    /// [`LiftRefused::HaltedAgain`] when anybody halted meanwhile, [`LiftRefused::NotDurable`] when
-    /// a step could not be written. Trading is halted then, in the journal and in the sentinel too.
-    pub fn lift(self: &Arc<Self>, epoch: u64, by: &Principal) -> Result<(), LiftRefused> {
+    /// [`LiftRefused::Withdrawn`] when enough people do not agree to these terms any more: somebody
+    /// halted, or asked for something else. [`LiftRefused::HaltedAgain`] when anybody halted while it
+    /// was written, [`LiftRefused::NotDurable`] when a step could not be. Trading is halted then, in
+    /// the journal and in the sentinel too.
+    pub fn lift(
+        self: &Arc<Self>,
+        epoch: u64,
+        terms: &LiftTerms,
+        approvals: usize,
+        by: &Principal,
+    ) -> Result<(), LiftRefused> {
         let turn = self.transition.lock();
         // SAFETY-ORDER: arm, then read the approvals; a halt voids them, then takes the arming back.
         if !self.latch.arm_lift(epoch) {
@@ -451,18 +460,21 @@ impl Emergency {
         let agreed = {
             let state = self.state.lock();
             let proposal = state.halt.as_ref().and_then(|halt| halt.proposal.clone());
-            proposal.filter(|_| state.epoch == epoch)
+            proposal.filter(|standing| {
+                state.epoch == epoch
+                    && standing.subject == *terms
+                    && standing.missing(approvals) == 0
+            })
         };
-        let Some(owners) = agreed else {
+        let Some(agreed) = agreed else {
             self.latch.halt(Duration::ZERO); // halted already: only takes the arming back
-            return Err(LiftRefused::HaltedAgain);
+            return Err(LiftRefused::Withdrawn);
         };
         // SAFETY-ORDER: record, then sentinel, then latch: a crash between leaves it halted, and a
         // halt that comes between takes the armed latch back.
-        let to = owners.to;
-        self.accept(epoch, owners.accept_open_orders.clone());
+        self.accept(epoch, agreed.subject.accept_open_orders.clone());
         let lifted = self
-            .write_lift(epoch, to, owners.owners, by)
+            .write_lift(epoch, agreed.subject.to, agreed.owners, by)
             .and_then(|entry| {
                 self.sentinel.arm().map_err(|_| LiftRefused::NotDurable)?;
                 if !self.latch.lift_armed(epoch) {
@@ -535,7 +547,7 @@ impl Emergency {
 
 fn agreed(state: &HaltState, approvals: usize) -> bool {
     let proposal = state.halt.as_ref().and_then(|halt| halt.proposal.as_ref());
-    proposal.is_some_and(|proposal| lift::missing(&proposal.owners, approvals) == 0)
+    proposal.is_some_and(|proposal| proposal.missing(approvals) == 0)
 }
 
 fn order_id(tag: &[u8; 16]) -> String {

@@ -166,6 +166,18 @@ fn agreed(emergency: &Arc<Emergency>, latch: &Latch) -> u64 {
     epoch
 }
 
+/// What the people agree to.
+fn terms() -> LiftTerms {
+    LiftTerms {
+        to: TradingState::Active,
+        accept_open_orders: vec![],
+    }
+}
+
+fn lift(emergency: &Arc<Emergency>, epoch: u64) -> Result<(), LiftRefused> {
+    emergency.lift(epoch, &terms(), 2, &Principal::system())
+}
+
 /// Waits until the sentinel says halted: a halt raises it on a thread of its own.
 fn becomes_raised(sentinel: &MemorySentinel) -> bool {
     (0..1_000).any(|_| {
@@ -198,7 +210,7 @@ fn a_halt_that_meets_a_lift_always_leaves_trading_halted() {
         std::thread::scope(|threads| {
             let lift = threads.spawn(|| {
                 start.wait();
-                emergency.lift(epoch, &Principal::system())
+                lift(emergency, epoch)
             });
             start.wait();
             for _ in 0..(round % 60) * 20 {
@@ -224,7 +236,7 @@ fn a_lift_inside_a_halt_does_not_outlive_it() {
     let (tell, told) = mpsc::channel();
     let emergency = rig.emergency.clone();
     rig.in_halt.arm(move || {
-        let lifted = emergency.lift(epoch, &Principal::system());
+        let lifted = lift(&emergency, epoch);
         tell.send(lifted).unwrap();
     });
     rig.emergency.halt(&stop());
@@ -256,7 +268,7 @@ fn a_lift_that_has_read_the_approvals_does_not_outlive_the_halt_that_voids_them(
     let emergency = rig.emergency.clone();
     let (keep, kept) = mpsc::channel();
     rig.in_halt.arm(move || {
-        let lift = std::thread::spawn(move || emergency.lift(epoch, &Principal::system()));
+        let lift = std::thread::spawn(move || lift(&emergency, epoch));
         told.recv_timeout(MEETING_WAIT_MAX).unwrap();
         keep.send(lift).unwrap();
     });
@@ -273,10 +285,33 @@ fn a_lift_that_is_refused_can_be_agreed_to_again() {
     } = rig();
     let epoch = agreed(&emergency, &latch);
     emergency.halt(&stop());
-    let by = Principal::system();
-    assert_eq!(emergency.lift(epoch, &by), Err(LiftRefused::HaltedAgain));
+    assert_eq!(lift(&emergency, epoch), Err(LiftRefused::Withdrawn));
     assert!(latch.state().halted);
     let epoch = agreed(&emergency, &latch);
-    assert_eq!(emergency.lift(epoch, &by), Ok(()));
+    assert_eq!(lift(&emergency, epoch), Ok(()));
     assert!(!latch.state().halted);
+}
+
+#[test]
+fn who_asks_for_something_else_takes_the_agreement_away_before_it_is_done() {
+    let Rig {
+        emergency, latch, ..
+    } = rig();
+    let epoch = agreed(&emergency, &latch);
+    let other = LiftRequest {
+        epoch,
+        reason: "test".into(),
+        to: TradingState::ReduceOnly,
+        accept_open_orders: vec![],
+    };
+    assert_eq!(emergency.agree(&person("cid"), &other, 2), Ok(1));
+    let one_person = LiftTerms {
+        to: TradingState::ReduceOnly,
+        accept_open_orders: vec![],
+    };
+    for wanted in [terms(), one_person] {
+        let lifted = emergency.lift(epoch, &wanted, 2, &Principal::system());
+        assert_eq!(lifted, Err(LiftRefused::Withdrawn), "{wanted:?}");
+        assert!(latch.state().halted);
+    }
 }

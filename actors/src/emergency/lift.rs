@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::state::{HaltState, Proposal};
-use crate::domain::identity::{Caller, Owner};
+use super::state::{HaltState, LiftTerms};
+use crate::auth::{AgreedAlready, Agreement, Counted};
+use crate::domain::identity::Caller;
 use crate::domain::status::TradingState;
 
 /// One person's wish to end a halt.
@@ -43,6 +44,10 @@ pub enum LiftRefused {
     /// It could not be made durable: still halted.
     #[error("the lift could not be made durable; trading stays halted")]
     NotDurable,
+    /// Enough people agreed, and before it was done somebody halted again or asked for something
+    /// else.
+    #[error("the agreement does not hold any more")]
+    Withdrawn,
     /// Somebody halted again while it was being lifted.
     #[error("trading was halted again; approvals given before are void")]
     HaltedAgain,
@@ -68,25 +73,7 @@ pub enum Unready {
     },
 }
 
-/// What a wish leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Counted {
-    /// It is the first, or replaces one that asked for something else.
-    Proposed(Proposal),
-    /// It agrees with the proposal that stands.
-    Approved(Proposal),
-}
-
-impl Counted {
-    /// The proposal with this wish counted.
-    pub fn proposal(&self) -> &Proposal {
-        match self {
-            Self::Proposed(proposal) | Self::Approved(proposal) => proposal,
-        }
-    }
-}
-
-/// Counts one wish. The proposal is bound to exactly what was asked for: another target or other
+/// Counts one wish. The agreement is bound to exactly what was asked for: another target or other
 /// open orders begin a new one.
 ///
 /// # Errors
@@ -97,7 +84,7 @@ pub fn count(
     caller: &Caller,
     request: &LiftRequest,
     proposal_id: &str,
-) -> Result<Counted, LiftRefused> {
+) -> Result<Counted<LiftTerms>, LiftRefused> {
     let Some(halt) = &state.halt else {
         return Err(LiftRefused::NotHalted);
     };
@@ -107,28 +94,12 @@ pub fn count(
     if caller.key_created_us >= halt.since_us && !caller.key_made_locally {
         return Err(LiftRefused::KeyTooYoung);
     }
-    let same = |proposal: &&Proposal| {
-        proposal.to == request.to && proposal.accept_open_orders == request.accept_open_orders
+    let terms = LiftTerms {
+        to: request.to,
+        accept_open_orders: request.accept_open_orders.clone(),
     };
-    let Some(standing) = halt.proposal.as_ref().filter(same) else {
-        return Ok(Counted::Proposed(Proposal {
-            proposal_id: proposal_id.to_owned(),
-            to: request.to,
-            accept_open_orders: request.accept_open_orders.clone(),
-            owners: vec![caller.owner.clone()],
-        }));
-    };
-    if standing.owners.contains(&caller.owner) {
-        return Err(LiftRefused::SameOwner);
-    }
-    let mut proposal = standing.clone();
-    proposal.owners.push(caller.owner.clone());
-    Ok(Counted::Approved(proposal))
-}
-
-/// How many owners are missing.
-pub fn missing(owners: &[Owner], approvals: usize) -> usize {
-    approvals.saturating_sub(owners.len())
+    let counted = Agreement::count(halt.proposal.as_ref(), &terms, &caller.owner, proposal_id);
+    counted.map_err(|AgreedAlready| LiftRefused::SameOwner)
 }
 
 #[cfg(test)]
@@ -136,7 +107,7 @@ mod tests {
     use super::super::state::HaltInfo;
     use super::*;
     use crate::domain::clock::UnixMicros;
-    use crate::domain::identity::{Client, Principal, Role};
+    use crate::domain::identity::{Client, Owner, Principal, Role};
 
     fn caller(owner: &str, created: u64, local: bool) -> Caller {
         Caller {
@@ -158,7 +129,7 @@ mod tests {
         }
     }
 
-    fn halted(proposal: Option<Proposal>) -> HaltState {
+    fn halted(proposal: Option<Agreement<LiftTerms>>) -> HaltState {
         let info = HaltInfo {
             incident_id: "i".into(),
             since_us: UnixMicros(100),
@@ -171,11 +142,13 @@ mod tests {
         }
     }
 
-    fn standing(owner: &str) -> Proposal {
-        Proposal {
-            proposal_id: "p".into(),
-            to: TradingState::Active,
-            accept_open_orders: vec![],
+    fn standing(owner: &str) -> Agreement<LiftTerms> {
+        Agreement {
+            id: "p".into(),
+            subject: LiftTerms {
+                to: TradingState::Active,
+                accept_open_orders: vec![],
+            },
             owners: vec![Owner::try_from(owner.to_owned()).unwrap()],
         }
     }
@@ -187,7 +160,7 @@ mod tests {
         let Counted::Proposed(proposal) = first else {
             panic!("{first:?}")
         };
-        assert_eq!(missing(&proposal.owners, 2), 1);
+        assert_eq!(proposal.missing(2), 1);
         let again = count(&halted(Some(proposal.clone())), &ann, &request(3), "q");
         assert_eq!(again, Err(LiftRefused::SameOwner));
         let bob = count(
@@ -196,7 +169,7 @@ mod tests {
             &request(3),
             "q",
         );
-        assert_eq!(missing(&bob.unwrap().proposal().owners, 2), 0);
+        assert_eq!(bob.unwrap().agreement().missing(2), 0);
     }
 
     #[test]
@@ -245,9 +218,6 @@ mod tests {
         let Ok(Counted::Proposed(proposal)) = counted else {
             panic!("{counted:?}")
         };
-        assert_eq!(
-            (proposal.owners.len(), proposal.proposal_id.as_str()),
-            (1, "q")
-        );
+        assert_eq!((proposal.owners.len(), proposal.id.as_str()), (1, "q"));
     }
 }

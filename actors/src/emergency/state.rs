@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Agreement;
 use crate::domain::clock::UnixMicros;
-use crate::domain::identity::Owner;
 use crate::domain::status::TradingState;
 use crate::journal::record::{Fact, Fold, Record};
 
@@ -27,17 +27,13 @@ pub struct Reason {
     pub journal_seq: u64,
 }
 
-/// A wish to end the halt, and who agrees.
+/// How a halt is to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proposal {
-    /// Names it.
-    pub proposal_id: String,
+pub struct LiftTerms {
     /// Where trading goes.
     pub to: TradingState,
     /// Open orders accepted, each by our id or the venue's.
     pub accept_open_orders: Vec<String>,
-    /// The owners that agree, the proposer first.
-    pub owners: Vec<Owner>,
 }
 
 /// The halt that holds.
@@ -50,7 +46,7 @@ pub struct HaltInfo {
     /// The first, and those added since; bounded.
     pub reasons: Vec<Reason>,
     /// Who wants it to end.
-    pub proposal: Option<Proposal>,
+    pub proposal: Option<Agreement<LiftTerms>>,
 }
 
 /// The latch as the journal has it.
@@ -73,7 +69,7 @@ impl HaltState {
 }
 
 impl Fold for HaltState {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, record: &Record) {
         let reason = |trigger: &String| Reason {
@@ -117,10 +113,12 @@ impl Fold for HaltState {
                 accept_open_orders,
             } => {
                 if let Some(info) = self.halt.as_mut().filter(|_| *epoch == self.epoch) {
-                    info.proposal = Some(Proposal {
-                        proposal_id: proposal_id.clone(),
-                        to: *to,
-                        accept_open_orders: accept_open_orders.clone(),
+                    info.proposal = Some(Agreement {
+                        id: proposal_id.clone(),
+                        subject: LiftTerms {
+                            to: *to,
+                            accept_open_orders: accept_open_orders.clone(),
+                        },
                         owners: vec![owner.clone()],
                     });
                 }
@@ -131,9 +129,8 @@ impl Fold for HaltState {
                 owner,
             } if *epoch == self.epoch => {
                 let proposal = self.halt.as_mut().and_then(|info| info.proposal.as_mut());
-                let same = proposal.filter(|proposal| proposal.proposal_id == *proposal_id);
-                if let Some(proposal) = same.filter(|same| !same.owners.contains(owner)) {
-                    proposal.owners.push(owner.clone());
+                if let Some(same) = proposal.filter(|proposal| proposal.id == *proposal_id) {
+                    same.agrees(owner);
                 }
             }
             Fact::LiftLifted { epoch, .. } if *epoch == self.epoch => self.halt = None,
@@ -196,7 +193,7 @@ mod tests {
     }
 
     fn proposed(epoch: u64) -> Fact {
-        let owner = Owner::try_from("ann".to_owned()).unwrap();
+        let owner = "ann".to_owned().try_into().unwrap();
         Fact::LiftProposed {
             epoch,
             proposal_id: "p".into(),

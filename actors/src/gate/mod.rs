@@ -8,6 +8,7 @@
 //!
 //! What it does not do: identity (is this order a retry), the door (halted, paused), signing.
 
+mod adjust;
 mod admitted;
 mod case;
 mod exposure;
@@ -25,6 +26,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+pub use adjust::{
+    ADJUSTABLE, Adjustable, Adjustments, NotALimit, adjustable, adjusted, loosened, values,
+};
 pub use admitted::{Admitted, Judged, Recorded};
 pub use exposure::{Exposure, Holder, MarketExposure};
 pub use key_use::KeyUse;
@@ -227,6 +231,11 @@ impl Gate {
     /// The last reading of each market's book.
     pub fn references(&self) -> Arc<References> {
         self.references.load_full()
+    }
+
+    /// Publishes other limits: every order that is judged from now on is judged by them.
+    pub fn publish_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// The limits in force.

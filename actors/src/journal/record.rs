@@ -5,6 +5,8 @@
 //! retention may erase; every fold lives on the facts alone (J5). Kinds and fields are written to
 //! disk: a variant is never changed, a new version of it is a new variant.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -299,6 +301,42 @@ pub enum Fact {
         /// Whose.
         token: String,
     },
+    /// From now on only orders that reduce a position come in.
+    #[serde(rename = "state.reduce_only")]
+    ReduceOnlyTaken {
+        /// `operator`, `monitor:<rule>`. A lift's is its own record's.
+        token: String,
+    },
+    /// A reduce-only ended.
+    #[serde(rename = "state.left")]
+    ReduceOnlyLeft {
+        /// Whose.
+        token: String,
+    },
+    /// Other limits are in force.
+    #[serde(rename = "limits.changed")]
+    LimitsChanged {
+        /// Their version: every decision on an order names one.
+        v: u64,
+        /// Every adjustable limit of this version, by the name of its setting.
+        values: BTreeMap<String, Decimal>,
+        /// Those of them that people changed, over the settings.
+        adjustments: BTreeMap<String, Decimal>,
+        /// The owners that wanted it; none when a start found other settings.
+        owners: Vec<Owner>,
+    },
+    /// One person wants a limit loosened; another one must agree.
+    #[serde(rename = "limits.proposed")]
+    LimitsProposed {
+        /// Names the proposal.
+        proposal_id: String,
+        /// The version that it would replace.
+        from_v: u64,
+        /// All adjustments that would hold afterwards.
+        adjustments: BTreeMap<String, Decimal>,
+        /// Who.
+        owner: Owner,
+    },
     /// A secret or a verifier was sealed into the key store.
     #[serde(rename = "key.sealed")]
     KeySealed {
@@ -410,7 +448,7 @@ pub struct Private {
 
 impl Fact {
     /// All kinds that this program knows.
-    pub const KINDS: [&'static str; 31] = [
+    pub const KINDS: [&'static str; 35] = [
         "system.initialised",
         "system.started",
         "system.stopped",
@@ -434,6 +472,10 @@ impl Fact {
         "lift.lifted",
         "pause.taken",
         "pause.released",
+        "state.reduce_only",
+        "state.left",
+        "limits.changed",
+        "limits.proposed",
         "key.sealed",
         "key.current",
         "apikey.created",
@@ -470,6 +512,10 @@ impl Fact {
             Self::LiftLifted { .. } => "lift.lifted",
             Self::PauseTaken { .. } => "pause.taken",
             Self::PauseReleased { .. } => "pause.released",
+            Self::ReduceOnlyTaken { .. } => "state.reduce_only",
+            Self::ReduceOnlyLeft { .. } => "state.left",
+            Self::LimitsChanged { .. } => "limits.changed",
+            Self::LimitsProposed { .. } => "limits.proposed",
             Self::KeySealed { .. } => "key.sealed",
             Self::KeyCurrent { .. } => "key.current",
             Self::ApiKeyCreated { .. } => "apikey.created",
@@ -511,6 +557,10 @@ impl Fact {
             | Self::LiftLifted { .. }
             | Self::PauseTaken { .. }
             | Self::PauseReleased { .. }
+            | Self::ReduceOnlyTaken { .. }
+            | Self::ReduceOnlyLeft { .. }
+            | Self::LimitsChanged { .. }
+            | Self::LimitsProposed { .. }
             | Self::KeySealed { .. }
             | Self::KeyCurrent { .. }
             | Self::ApiKeyCreated { .. }

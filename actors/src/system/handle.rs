@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
+use rust_decimal::Decimal;
 
 use super::start::SystemSettings;
 use crate::domain::clock::UnixMicros;
@@ -17,16 +18,15 @@ use crate::emergency::halt::{Emergency, HaltOrder};
 use crate::emergency::lift::{LiftRefused, LiftRequest};
 use crate::emergency::messages::{Lift, LiftTrading, RunProcedure};
 use crate::emergency::procedure::HaltReport;
-use crate::journal::record::{Entry, Fact, Private};
 use crate::ports::venue::VenueError;
 use crate::supervision::{
     ActorName, Broadcast, CallError, ChildSpec, ChildStatus, Incarnation, Placement, Stable,
     StartError, SuperviseError, Supervisor,
 };
 use crate::trading::cancel::{CancelCount, Cancelled};
-use crate::trading::door::OPERATOR;
 use crate::trading::engine::EngineActor;
 use crate::trading::floor::Floor;
+use crate::trading::limits::{self, LimitsChange, LimitsFold, LimitsRefused};
 use crate::trading::messages::{
     CancelOrder, CancelOrders, PlaceOrder, ResolveOrder, TradingHalted, TradingLifted,
 };
@@ -34,6 +34,8 @@ use crate::trading::order_manager::OrderManagerActor;
 use crate::trading::orders::OrderState;
 use crate::trading::pipeline::{Placed, Refusal};
 use crate::trading::resolve::{ResolveRefused, Word};
+use crate::trading::restrain::{self, RestrainError};
+use crate::trading::restraints::OPERATOR;
 
 /// Longest that an order of an embedder is waited for. It goes to its end all the same.
 const PLACE_LIMIT_MS: u64 = 30_000;
@@ -65,6 +67,23 @@ pub enum CallFailed {
     },
 }
 
+impl From<RestrainError> for CallFailed {
+    fn from(error: RestrainError) -> Self {
+        match error {
+            RestrainError::Journal => Self::Journal,
+            RestrainError::Halted { epoch } => Self::Halted { epoch },
+        }
+    }
+}
+
+/// Does what must not stop half-way, also when whoever asked goes away.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, CallFailed> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|_| CallFailed::Actor(CallError::Lost))
+}
+
 /// The state of trading, as people read it.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -78,6 +97,8 @@ pub struct Status {
     pub reason: Option<String>,
     /// Who.
     pub by: Option<String>,
+    /// The tokens that hold trading back beside a halt, such as `pause:operator`.
+    pub held_by: Vec<String>,
     /// The supervised actors.
     pub actors: Vec<Arc<ChildStatus>>,
 }
@@ -244,87 +265,84 @@ impl Handle {
     ) -> Result<(), CallFailed> {
         let now = self.floor.clock.now();
         let until_us = duration_s.map(|s| now.plus_millis(s.saturating_mul(1_000)));
-        let mut pauses = (*self.floor.door.pauses()).clone();
-        let pause = crate::trading::door::Pause {
-            until_us,
-            since_us: now,
-            by: Some(by.as_str().to_owned()),
-            reason: Some(reason.clone()),
-            journal_seq: 0,
-        };
-        pauses.0.insert(OPERATOR.to_owned(), pause);
-        self.floor.door.publish(pauses);
-        let fact = Fact::PauseTaken {
-            token: OPERATOR.to_owned(),
-            until_us,
-        };
-        self.write(fact, by, reason).await
+        let (floor, by) = (self.floor.clone(), by.clone());
+        let pause = async move { restrain::pause(&floor, &by, reason, until_us).await };
+        Ok(to_its_end(pause).await??)
     }
 
-    /// Releases the operators' pause. It never ends a halt.
+    /// Lets in only what reduces a position, at once and over restarts, until a resume.
     ///
     /// # Errors
     ///
-    /// [`CallFailed::Halted`], or [`CallFailed::Journal`] and trading stays paused.
-    pub async fn resume(&self, by: &Principal, reason: String) -> Result<(), CallFailed> {
-        let latch = self.floor.latch.state();
-        if latch.halted {
-            return Err(CallFailed::Halted { epoch: latch.epoch });
-        }
-        if !self.floor.door.pauses().0.contains_key(OPERATOR) {
-            return Ok(());
-        }
-        self.write(
-            Fact::PauseReleased {
-                token: OPERATOR.to_owned(),
-            },
-            by,
-            reason,
-        )
-        .await?;
-        let mut pauses = (*self.floor.door.pauses()).clone();
-        pauses.0.remove(OPERATOR);
-        self.floor.door.publish(pauses);
-        Ok(())
+    /// [`CallFailed::Journal`]: it holds in this process, and is not remembered.
+    pub async fn reduce_only(&self, by: &Principal, reason: String) -> Result<(), CallFailed> {
+        let (floor, by) = (self.floor.clone(), by.clone());
+        let hold = async move { restrain::reduce_only(&floor, OPERATOR, &by, reason).await };
+        Ok(to_its_end(hold).await??)
     }
 
-    async fn write(&self, fact: Fact, by: &Principal, reason: String) -> Result<(), CallFailed> {
-        let private = Private {
-            reason: Some(reason),
-            ..Private::default()
-        };
-        let entry = Entry::of("orders", fact).by(by.clone()).with(private);
-        self.floor
-            .journal
-            .append(entry)
+    /// Lets go what people hold: the operators' pause and reduce-only, and a lift's reduce-only. It
+    /// never ends a halt, and nothing of a rotation or of a monitor.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed::Halted`], or [`CallFailed::Journal`] and trading stays held back.
+    pub async fn resume(&self, by: &Principal, reason: String) -> Result<(), CallFailed> {
+        let (floor, by) = (self.floor.clone(), by.clone());
+        let resume = async move { restrain::resume(&floor, &by, reason).await };
+        Ok(to_its_end(resume).await??)
+    }
+
+    /// Changes limits: what tightens at once, what loosens when a second owner agreed. `patch` names
+    /// settings; a value adjusts, `None` goes back to what the settings say. With `from_v` only if
+    /// that version is in force.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed::Actor`]; the inner [`LimitsRefused`] says why nothing changed.
+    pub async fn change_limits(
+        &self,
+        caller: &Caller,
+        patch: Vec<(String, Option<Decimal>)>,
+        from_v: Option<u64>,
+        reason: String,
+    ) -> Result<Result<LimitsChange, LimitsRefused>, CallFailed> {
+        let (floor, caller) = (self.floor.clone(), caller.clone());
+        to_its_end(async move { limits::change(&floor, &caller, &patch, from_v, reason).await })
             .await
-            .map(|_| ())
-            .map_err(|_| CallFailed::Journal)
+    }
+
+    /// What people made of the limits, and what they propose.
+    pub async fn limits(&self) -> LimitsFold {
+        self.floor.limits.lock().await.clone()
     }
 
     /// The state of trading, from what is published: no actor is asked.
     pub fn status(&self) -> Status {
         let now = self.floor.clock.now();
         let halts = self.emergency.state();
-        let pauses = self.floor.door.pauses();
+        let restraints = self.floor.door.restraints();
         let latch = self.floor.latch.state();
         let halt = halts.halt.as_ref().filter(|_| latch.halted);
         let first = halt.and_then(|halt| halt.reasons.first());
-        let pause = pauses
-            .active(now)
-            .map(|(_, pause)| pause)
+        let held = restraints
+            .pause(now)
+            .or_else(|| restraints.reduce_only(now))
+            .map(|(_, held)| held)
             .filter(|_| halt.is_none());
-        let since = pause.map(|pause| pause.since_us);
         Status {
             state: self.floor.door.state(now),
             epoch: latch.epoch,
-            since_us: halt.map(|halt| halt.since_us).or(since),
+            since_us: halt
+                .map(|halt| halt.since_us)
+                .or(held.map(|held| held.since_us)),
             reason: first
                 .and_then(|first| first.reason.clone())
-                .or_else(|| pause.and_then(|pause| pause.reason.clone())),
+                .or_else(|| held.and_then(|held| held.reason.clone())),
             by: first
                 .and_then(|first| first.by.clone())
-                .or_else(|| pause.and_then(|pause| pause.by.clone())),
+                .or_else(|| held.and_then(|held| held.by.clone())),
+            held_by: restraints.held_by(now),
             actors: [self.trading.roster().read(), self.guard.roster().read()].concat(),
         }
     }

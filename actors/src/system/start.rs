@@ -36,6 +36,7 @@ use crate::trading::engine::EngineActor;
 use crate::trading::feed::FeedActor;
 use crate::trading::floor::{Floor, OrderTimes, StopCause, StopTrading, watch_calls};
 use crate::trading::health::{HealthLimits, VenueHealth};
+use crate::trading::limits::LimitsFold;
 use crate::trading::messages::{TradingHalted, TradingLifted};
 use crate::trading::order_manager::OrderManagerActor;
 use crate::trading::positions::PositionsActor;
@@ -162,7 +163,8 @@ impl System {
         settle_sentinel(&parts, &emergency);
         let watch =
             Watch::start(parts.latch.clone(), emergency.clone()).map_err(StartFailed::Watch)?;
-        let floor = floor(&parts, &emergency);
+        let limits = record_limits(&parts).await;
+        let floor = floor(&parts, limits, &emergency);
         let (halted, lifted) = (Broadcast::new(), Broadcast::new());
         let guard = supervisor(&thread.handle(), &parts, &emergency)?;
         let trading = supervisor(&thread.handle(), &parts, &emergency)?;
@@ -345,7 +347,21 @@ fn settle_sentinel(parts: &Parts, emergency: &Arc<Emergency>) {
     }
 }
 
-fn floor(parts: &Parts, emergency: &Arc<Emergency>) -> Arc<Floor> {
+/// Writes down the limits that this process begins with, when they are not those in force. A journal
+/// that does not take it is dead, and nothing is traded.
+async fn record_limits(parts: &Parts) -> LimitsFold {
+    let mut limits = parts.state.limits.clone();
+    if let Some(fact) = limits.at_start(&parts.settings.limits) {
+        let written = parts.journal.append(Entry::of("gate", fact.clone())).await;
+        match written {
+            Ok(committed) => limits.take_in(&fact, committed.time()),
+            Err(error) => tracing::error!(%error, "the limits were not journaled"),
+        }
+    }
+    limits
+}
+
+fn floor(parts: &Parts, limits: LimitsFold, emergency: &Arc<Emergency>) -> Arc<Floor> {
     let ledger = parts.state.ledger.clone();
     let stopper = emergency.clone();
     let stop_trading: StopTrading = Arc::new(move |cause: StopCause, reason: &str| {
@@ -358,7 +374,10 @@ fn floor(parts: &Parts, emergency: &Arc<Emergency>) -> Arc<Floor> {
             reason: reason.to_owned(),
         });
     });
-    let door = Arc::new(Door::new(parts.latch.clone(), parts.state.pauses.clone()));
+    let door = Arc::new(Door::new(
+        parts.latch.clone(),
+        parts.state.restraints.clone(),
+    ));
     let health = Arc::new(VenueHealth::new(parts.settings.health));
     let watch = watch_calls(
         health.clone(),
@@ -367,16 +386,16 @@ fn floor(parts: &Parts, emergency: &Arc<Emergency>) -> Arc<Floor> {
         door.clone(),
         stop_trading.clone(),
     );
+    let in_force = limits.limits(&parts.settings.limits);
     Arc::new(Floor {
         clock: parts.clock.clone(),
         entropy: parts.entropy.clone(),
         latch: parts.latch.clone(),
         door,
-        gate: Gate::new(
-            parts.settings.limits.clone(),
-            ledger.exposure,
-            parts.clock.clone(),
-        ),
+        settings_limits: parts.settings.limits.clone(),
+        limits: AsyncMutex::new(limits),
+        restraining: Default::default(),
+        gate: Gate::new(in_force, ledger.exposure, parts.clock.clone()),
         journal: parts.journal.clone(),
         readers: parts.readers.clone(),
         views: parts.views.clone(),

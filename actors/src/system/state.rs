@@ -11,16 +11,19 @@ use crate::journal::record::{Fact, Fold, Record};
 use crate::key_manager::KeysFold;
 use crate::ports::journal::{JournalReader, StoreError};
 use crate::ports::sentinel::Look;
-use crate::trading::door::Pauses;
 use crate::trading::ledger::Ledger;
+use crate::trading::limits::LimitsFold;
+use crate::trading::restraints::Restraints;
 
 /// All folds together: the state that a start begins from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Halts and lifts.
     pub halts: HaltState,
-    /// Pauses.
-    pub pauses: Pauses,
+    /// What people made of the limits.
+    pub limits: LimitsFold,
+    /// Pauses and reduce-only.
+    pub restraints: Restraints,
     /// Orders, exposure, fills.
     pub ledger: Ledger,
     /// Current key versions.
@@ -59,7 +62,8 @@ impl Fold for Run {
 impl Fold for State {
     const VERSION: u32 = 1
         + HaltState::VERSION
-        + Pauses::VERSION
+        + Restraints::VERSION
+        + LimitsFold::VERSION
         + Ledger::VERSION
         + KeysFold::VERSION
         + AuthFold::VERSION
@@ -67,7 +71,8 @@ impl Fold for State {
 
     fn apply(&mut self, record: &Record) {
         self.halts.apply(record);
-        self.pauses.apply(record);
+        self.restraints.apply(record);
+        self.limits.apply(record);
         self.ledger.apply(record);
         self.keys.apply(record);
         self.auth.apply(record);
@@ -96,8 +101,8 @@ impl State {
         for reason in halts {
             reason.reason = words(reason.journal_seq)?;
         }
-        for pause in self.pauses.0.values_mut() {
-            pause.reason = words(pause.journal_seq)?;
+        for held in self.restraints.all_mut() {
+            held.reason = words(held.journal_seq)?;
         }
         Ok(())
     }

@@ -1,88 +1,19 @@
 //! The door: whether an order may come in at all, before any rule is looked at.
 //!
-//! Halted is the latch's word; a pause is a token with an owner, and trading is paused while there
-//! is one; and until the venue was read once after a start, the door is not open. A ticket taken
-//! here dies with the next halt.
+//! Halted is the latch's word; pauses and reduce-only are tokens ([`Restraints`]); and until the
+//! venue was read once after a start, the door is not open. A ticket taken here dies with the next
+//! halt.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use flashguard_latch::{Incarnation, Latch, Ticket};
-use serde::{Deserialize, Serialize};
 
+use super::restraints::Restraints;
 use crate::domain::clock::UnixMicros;
 use crate::domain::status::TradingState;
-use crate::journal::record::{Fact, Fold, Record};
-
-/// The pause token of people.
-pub const OPERATOR: &str = "operator";
-
-/// One pause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pause {
-    /// It ends by itself then.
-    pub until_us: Option<UnixMicros>,
-    /// Since when.
-    pub since_us: UnixMicros,
-    /// Who took it.
-    pub by: Option<String>,
-    /// In their words. Not part of the fold, which lives on headers alone: read from the record when
-    /// it is wanted, and gone when retention erased it.
-    #[serde(skip)]
-    pub reason: Option<String>,
-    /// Its record; 0 for one that was taken in this process.
-    pub journal_seq: u64,
-}
-
-/// All pause tokens, by owner: a fold of the journal.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pauses(pub BTreeMap<String, Pause>);
-
-impl Pauses {
-    /// The pause that holds at `now`, if any.
-    pub fn active(&self, now: UnixMicros) -> Option<(&str, &Pause)> {
-        let holds = |pause: &Pause| pause.until_us.is_none_or(|until| now < until);
-        self.0
-            .iter()
-            .find(|(_, pause)| holds(pause))
-            .map(|(token, pause)| (token.as_str(), pause))
-    }
-
-    /// Tokens whose time has passed.
-    pub fn ended(&self, now: UnixMicros) -> Vec<String> {
-        let over = |pause: &Pause| pause.until_us.is_some_and(|until| until <= now);
-        self.0
-            .iter()
-            .filter(|(_, pause)| over(pause))
-            .map(|(token, _)| token.clone())
-            .collect()
-    }
-}
-
-impl Fold for Pauses {
-    const VERSION: u32 = 1;
-
-    fn apply(&mut self, record: &Record) {
-        match &record.fact {
-            Fact::PauseTaken { token, until_us } => {
-                let pause = Pause {
-                    until_us: *until_us,
-                    since_us: record.time,
-                    by: record.principal.as_ref().map(|by| by.as_str().to_owned()),
-                    reason: None,
-                    journal_seq: record.seq,
-                };
-                self.0.insert(token.clone(), pause);
-            }
-            Fact::PauseReleased { token } => {
-                self.0.remove(token);
-            }
-            _ => {}
-        }
-    }
-}
+use crate::gate::Mode;
 
 /// Why an order does not come in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,40 +38,41 @@ pub enum Closed {
 /// The door itself.
 pub struct Door {
     latch: Arc<Latch>,
-    pauses: ArcSwap<Pauses>,
+    restraints: ArcSwap<Restraints>,
     open: AtomicBool,
     closed: AtomicBool,
 }
 
 impl Door {
     /// A door that is not open yet.
-    pub fn new(latch: Arc<Latch>, pauses: Pauses) -> Self {
+    pub fn new(latch: Arc<Latch>, restraints: Restraints) -> Self {
         Self {
             latch,
-            pauses: ArcSwap::from_pointee(pauses),
+            restraints: ArcSwap::from_pointee(restraints),
             open: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
     }
 
-    /// Lets an order of `lane` in.
+    /// Lets an order of `lane` in, and says by which rules it is judged.
     ///
     /// # Errors
     ///
     /// [`Closed`], the most restrictive reason first.
-    pub fn enter(&self, lane: &Incarnation, now: UnixMicros) -> Result<Ticket, Closed> {
+    pub fn enter(&self, lane: &Incarnation, now: UnixMicros) -> Result<(Ticket, Mode), Closed> {
         let ticket = self.latch.ticket(lane).map_err(|halted| Closed::Halted {
             epoch: halted.epoch,
         })?;
         if !self.is_open() {
             return Err(Closed::NotOpenYet);
         }
-        match self.pauses.load().active(now) {
-            Some((token, _)) => Err(Closed::Paused {
+        let restraints = self.restraints.load();
+        if let Some((token, _)) = restraints.pause(now) {
+            return Err(Closed::Paused {
                 token: token.to_owned(),
-            }),
-            None => Ok(ticket),
+            });
         }
+        Ok((ticket, mode(&restraints, now)))
     }
 
     /// Opens trading after the venue was read; a door that was closed stays closed.
@@ -165,25 +97,46 @@ impl Door {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Publishes another set of pauses.
-    pub fn publish(&self, pauses: Pauses) {
-        self.pauses.store(Arc::new(pauses));
+    /// Publishes the restraints after `change`; what enters from now on is held to them.
+    pub fn change(&self, change: impl Fn(&mut Restraints)) {
+        self.restraints.rcu(|now| {
+            let mut next = Restraints::clone(now);
+            change(&mut next);
+            next
+        });
     }
 
-    /// The pause tokens.
-    pub fn pauses(&self) -> Arc<Pauses> {
-        self.pauses.load_full()
+    /// The tokens that hold trading back.
+    pub fn restraints(&self) -> Arc<Restraints> {
+        self.restraints.load_full()
     }
 
-    /// What trading may do at `now`: halted, else paused (also before it opened), else active.
+    /// By which rules an order would be judged now.
+    pub fn mode(&self, now: UnixMicros) -> Mode {
+        mode(&self.restraints.load(), now)
+    }
+
+    /// What trading may do at `now`: halted, else paused (also before it opened), else reduce-only,
+    /// else active.
     pub fn state(&self, now: UnixMicros) -> TradingState {
+        let restraints = self.restraints.load();
         if self.latch.state().halted {
             TradingState::Halted
-        } else if !self.is_open() || self.pauses.load().active(now).is_some() {
+        } else if !self.is_open() || restraints.pause(now).is_some() {
             TradingState::Paused
         } else {
-            TradingState::Active
+            match mode(&restraints, now) {
+                Mode::ReduceOnly => TradingState::ReduceOnly,
+                Mode::Active => TradingState::Active,
+            }
         }
+    }
+}
+
+fn mode(restraints: &Restraints, now: UnixMicros) -> Mode {
+    match restraints.reduce_only(now) {
+        Some(_) => Mode::ReduceOnly,
+        None => Mode::Active,
     }
 }
 
@@ -193,44 +146,49 @@ mod tests {
 
     use flashguard_latch::{Beat, Fence, State};
 
+    use super::super::restraints::{OPERATOR, Restraint};
     use super::*;
 
-    fn paused(until_us: Option<u64>) -> Pauses {
-        let pause = Pause {
-            until_us: until_us.map(UnixMicros),
+    fn restraint() -> Restraint {
+        Restraint {
+            until_us: None,
             since_us: UnixMicros(0),
             by: None,
             reason: None,
             journal_seq: 0,
-        };
-        Pauses([(OPERATOR.to_owned(), pause)].into())
+        }
     }
 
     fn door(state: State) -> Door {
         let beat = Beat::with_clock(Duration::from_secs(3_600), || 0);
         let latch = Arc::new(Latch::new(state, beat));
-        Door::new(latch, Pauses::default())
+        Door::new(latch, Restraints::default())
     }
 
     #[test]
-    fn halted_wins_over_paused_and_paused_over_active() {
+    fn halted_wins_over_paused_over_reduce_only_over_active() {
         let lane = Fence::new().incarnate();
         let door = door(State::open(1));
         let now = UnixMicros(10);
-        assert_eq!(door.enter(&lane, now), Err(Closed::NotOpenYet));
+        assert_eq!(door.enter(&lane, now).unwrap_err(), Closed::NotOpenYet);
         door.open();
-        assert!(door.enter(&lane, now).is_ok());
+        assert_eq!(door.enter(&lane, now).unwrap().1, Mode::Active);
         assert_eq!(door.state(now), TradingState::Active);
-        door.publish(paused(None));
+        door.change(|all| drop(all.reduce_only.insert("lift".into(), restraint())));
+        assert_eq!(door.enter(&lane, now).unwrap().1, Mode::ReduceOnly);
+        assert_eq!(door.state(now), TradingState::ReduceOnly);
+        door.change(|all| drop(all.pauses.insert(OPERATOR.into(), restraint())));
+        let token = OPERATOR.to_owned();
         assert_eq!(
-            door.enter(&lane, now),
-            Err(Closed::Paused {
-                token: OPERATOR.into()
-            })
+            door.enter(&lane, now).unwrap_err(),
+            Closed::Paused { token }
         );
         assert_eq!(door.state(now), TradingState::Paused);
         door.latch.halt(Duration::ZERO);
-        assert_eq!(door.enter(&lane, now), Err(Closed::Halted { epoch: 2 }));
+        assert_eq!(
+            door.enter(&lane, now).unwrap_err(),
+            Closed::Halted { epoch: 2 }
+        );
         assert_eq!(door.state(now), TradingState::Halted);
     }
 
@@ -243,16 +201,5 @@ mod tests {
         door.close();
         door.open();
         assert!(!door.is_open() && !door.awaits_opening());
-    }
-
-    #[test]
-    fn a_pause_with_an_end_ends_by_itself() {
-        let lane = Fence::new().incarnate();
-        let door = door(State::open(1));
-        door.open();
-        door.publish(paused(Some(100)));
-        assert!(door.enter(&lane, UnixMicros(99)).is_err());
-        assert!(door.enter(&lane, UnixMicros(100)).is_ok());
-        assert_eq!(door.pauses().ended(UnixMicros(100)), [OPERATOR]);
     }
 }

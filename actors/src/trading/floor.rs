@@ -15,11 +15,12 @@ use super::door::Door;
 use super::health::{CallEnd, Health, Rate, VenueHealth};
 use super::identity::InFlight;
 use super::ledger::{Fills, apply_to_exposure};
+use super::limits::LimitsFold;
 use super::orders::{OrderState, Orders};
 use crate::domain::clock::{SharedClock, SharedEntropy, UnixMicros};
 use crate::domain::identity::Principal;
 use crate::domain::order::OrderId;
-use crate::gate::Gate;
+use crate::gate::{Gate, Limits};
 use crate::journal::Journal;
 use crate::journal::encoding::decode;
 use crate::journal::record::{Entry, Fact};
@@ -78,6 +79,12 @@ pub struct Floor {
     pub latch: Arc<Latch>,
     /// Whether orders come in.
     pub door: Arc<Door>,
+    /// What the settings say of limits.
+    pub settings_limits: Limits,
+    /// What people made of them; held while they are changed.
+    pub limits: AsyncMutex<LimitsFold>,
+    /// Held while trading is held back or let go.
+    pub restraining: AsyncMutex<()>,
     /// The rules and the exposure.
     pub gate: Arc<Gate>,
     /// The log.

@@ -1,8 +1,9 @@
 //! Trading: an order's path, what is open, and the actors that a halt stops.
 //!
 //! [`pipeline`] is an order from top to bottom; [`floor`] is what every lane shares; [`orders`],
-//! [`ledger`] and [`door`] are pure state; [`settle`] and [`cancel`] make the book true from the
-//! venue's; [`doubt`] and [`resolve`] say what became of an order without an answer. The actors are thin shells: the [`engine`] carries the orders of a strategy in the same
+//! [`ledger`], [`door`] and [`restraints`] are pure state; [`settle`] and [`cancel`] make the book
+//! true from the venue's; [`doubt`] and [`resolve`] say what became of an order without an answer. The
+//! actors are thin shells: the [`engine`] carries the orders of a strategy in the same
 //! process, the [`order_manager`] settles and resolves, the [`feed`] publishes references.
 //!
 //! What it does not do: decide whether an order may pass (`gate`), sign (`key_manager`), halt
@@ -19,6 +20,7 @@ pub mod floor;
 pub mod health;
 pub mod identity;
 pub mod ledger;
+pub mod limits;
 pub mod messages;
 pub mod opening;
 pub mod order_manager;
@@ -27,6 +29,8 @@ pub mod patience;
 pub mod pipeline;
 pub mod positions;
 pub mod resolve;
+pub mod restrain;
+pub mod restraints;
 pub mod settle;
 pub(crate) mod strays;
 #[cfg(test)]

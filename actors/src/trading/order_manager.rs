@@ -16,9 +16,9 @@ use super::opening::{NotOpened, open_trading};
 use super::orders::OrderState;
 use super::patience::Patience;
 use super::resolve::{self, ResolveRefused};
+use super::restrain;
 use super::settle;
 use crate::domain::order::OrderStatus;
-use crate::journal::record::{Entry, Fact};
 use crate::ports::venue::VenueError;
 
 /// How often it looks.
@@ -58,7 +58,7 @@ impl OrderManagerActor {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.housekeeping();
+        self.housekeeping(ctx);
         if self.looking || self.floor.clock.boot_millis() < self.not_before_ms {
             return;
         }
@@ -95,23 +95,19 @@ impl OrderManagerActor {
         self.not_before_ms = self.floor.clock.boot_millis().saturating_add(pause_ms);
     }
 
-    /// Counts refusals and ends pauses whose time has passed.
-    fn housekeeping(&self) {
+    /// Counts refusals, ends pauses whose time has passed, looks at the venue's health.
+    fn housekeeping(&self, ctx: &mut Context<Self>) {
         let now = self.floor.clock.now();
         let passed = self.floor.denials.passed(now).into_iter();
-        let pauses = self.floor.door.pauses();
-        let ended = pauses.ended(now);
-        if !ended.is_empty() {
-            let mut left = (*pauses).clone();
-            left.0.retain(|token, _| !ended.contains(token));
-            self.floor.door.publish(left);
-        }
-        let released = ended
-            .into_iter()
-            .map(|token| Entry::of("orders", Fact::PauseReleased { token }));
-        passed
-            .chain(released)
-            .for_each(|entry| self.floor.write_quietly(entry));
+        passed.for_each(|entry| self.floor.write_quietly(entry));
+        restrain::end_passed(&self.floor);
+        let floor = self.floor.clone();
+        let health = async move {
+            if let Err(error) = restrain::watch_health(&floor).await {
+                tracing::warn!(%error, "reduce-only holds, and a restart would not remember it");
+            }
+        };
+        ctx.spawn(health.into_actor(self));
     }
 }
 

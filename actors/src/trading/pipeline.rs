@@ -14,7 +14,7 @@ use crate::domain::clock::UnixMicros;
 use crate::domain::denial::Denials;
 use crate::domain::identity::Caller;
 use crate::domain::order::{ClientOrderId, OrderId, OrderRequest, OrderStatus, VenueOrderId};
-use crate::gate::{Admitted, Asked, Mode, Recorded};
+use crate::gate::{Admitted, Asked, Recorded};
 use crate::journal::AppendError;
 use crate::journal::record::{Entry, Fact, SignatureFact};
 use crate::ports::journal::{Identity, JournalReader, StoreError};
@@ -155,7 +155,7 @@ impl Lane {
         };
         // 3. door
         let now = floor.clock.now();
-        let ticket = floor.door.enter(&self.incarnation, now)?;
+        let (ticket, mode) = floor.door.enter(&self.incarnation, now)?;
         // 4. gate: from here on `admitted` owns the exposure
         let expires_at_ms = now.as_millis().saturating_add(floor.times.send_ttl_ms);
         let admitted = floor
@@ -163,7 +163,7 @@ impl Lane {
             .admit(&Asked {
                 request: &request,
                 client: &caller.client,
-                mode: Mode::Active,
+                mode,
                 keys: floor.keys.for_orders(),
                 order_id,
                 expires_at_ms,

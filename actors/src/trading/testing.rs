@@ -10,10 +10,11 @@ use parking_lot::Mutex;
 
 use super::denials::DenialLog;
 use super::desk::Desk;
-use super::door::{Door, Pauses};
+use super::door::Door;
 use super::floor::{Floor, OrderTimes, StopTrading};
 use super::health::{HealthLimits, VenueHealth};
 use super::orders::tests::intent;
+use super::restraints::Restraints;
 use crate::domain::clock::{ManualClock, SeededEntropy, UnixMicros};
 use crate::domain::order::{Order, OrderStatus, VenueOrderId};
 use crate::gate::{Exposure, Gate, Limits};
@@ -190,7 +191,10 @@ pub fn floor_where(venue: SharedVenue, stop_trading: StopTrading) -> Floor {
         clock: clock.clone(),
         entropy,
         latch: latch.clone(),
-        door: Arc::new(Door::new(latch, Pauses::default())),
+        door: Arc::new(Door::new(latch, Restraints::default())),
+        settings_limits: Limits::default(),
+        limits: Default::default(),
+        restraining: Default::default(),
         gate: Gate::new(Limits::default(), Exposure::default(), clock.clone()),
         journal,
         readers: readers.clone(),

@@ -126,10 +126,7 @@ fn what_is_wrong_with_a_lift_is_named() {
         (json!({"reason": "x"}), "epoch"),
         (json!({"epoch": "1", "reason": "x"}), "epoch"),
         (json!({"epoch": 1}), "reason"),
-        (
-            json!({"epoch": 1, "reason": "x", "to": "reduce_only"}),
-            "to",
-        ),
+        (json!({"epoch": 1, "reason": "x", "to": "paused"}), "to"),
         (
             json!({"epoch": 1, "reason": "x", "accept_open_orders": "a"}),
             "accept_open_orders",

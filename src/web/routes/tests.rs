@@ -60,6 +60,7 @@ const CASES: &[(&str, &str, Passes)] = &[
         Only(&[Role::Admin]),
     ),
     ("POST", "/api/v1/admin/pause", Only(&[Role::Admin])),
+    ("POST", "/api/v1/admin/reduce-only", Only(&[Role::Admin])),
     ("POST", "/api/v1/admin/resume", Only(&[Role::Admin])),
     (
         "POST",
@@ -68,6 +69,12 @@ const CASES: &[(&str, &str, Passes)] = &[
     ),
     ("GET", "/api/v1/admin/emergency", EVERYBODY),
     ("POST", "/api/v1/admin/emergency/lift", Only(&[Role::Admin])),
+    (
+        "GET",
+        "/api/v1/config",
+        Only(&[Role::Admin, Role::Readonly]),
+    ),
+    ("PATCH", "/api/v1/config/limits", Only(&[Role::Admin])),
     ("GET", "/api/v1/keys", Only(&[Role::Admin, Role::Readonly])),
     ("GET", "/api/v1/audit/events", Only(&[Role::Admin])),
     ("GET", "/api/v1/audit/checkpoint", Only(&[Role::Admin])),
