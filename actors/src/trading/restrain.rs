@@ -175,3 +175,62 @@ async fn write(
     let written = floor.journal.append(entry).await;
     written.map(drop).map_err(|_| RestrainError::Journal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::health::CallEnd;
+    use super::super::testing::{floor, in_memory};
+    use super::*;
+    use crate::domain::status::TradingState;
+
+    fn state(floor: &Floor) -> TradingState {
+        floor.door.state(floor.clock.now())
+    }
+
+    #[tokio::test]
+    async fn a_venue_that_fails_takes_trading_to_reduce_only_until_a_resume_after_it_is_over() {
+        let floor = floor(in_memory());
+        floor.door.open();
+        let now_ms = floor.clock.boot_millis();
+        for n in 0..20 {
+            let end = [CallEnd::Failed, CallEnd::Answered][usize::from(n >= 2)];
+            floor.health.count(now_ms, end);
+            watch_health(&floor).await.unwrap();
+        }
+        assert_eq!(state(&floor), TradingState::ReduceOnly);
+        let person = Principal::api_key("ann");
+        resume(&floor, &person, "trying".into()).await.unwrap();
+        assert_eq!(
+            state(&floor),
+            TradingState::ReduceOnly,
+            "its cause is not over"
+        );
+        for _ in 0..10 {
+            floor.health.count(now_ms, CallEnd::Answered);
+        }
+        watch_health(&floor).await.unwrap();
+        assert_eq!(
+            state(&floor),
+            TradingState::ReduceOnly,
+            "nothing goes up by itself"
+        );
+        resume(&floor, &person, "over".into()).await.unwrap();
+        assert_eq!(state(&floor), TradingState::Active);
+    }
+
+    #[tokio::test]
+    async fn what_the_journal_does_not_take_holds_trading_back_and_is_not_let_go() {
+        let floor = floor(in_memory());
+        floor.door.open();
+        let person = Principal::api_key("ann");
+        reduce_only(&floor, OPERATOR, &person, "x".into())
+            .await
+            .unwrap();
+        floor.journal.close().unwrap();
+        let refused = Err(RestrainError::Journal);
+        assert_eq!(pause(&floor, &person, "x".into(), None).await, refused);
+        assert_eq!(state(&floor), TradingState::Paused);
+        assert_eq!(resume(&floor, &person, "x".into()).await, refused);
+        assert_eq!(state(&floor), TradingState::Paused);
+    }
+}
