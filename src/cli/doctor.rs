@@ -272,13 +272,14 @@ fn service(directory: &DataDirectory) -> Vec<Finding> {
         .and_then(|mut client| client.ask(&Request::Status {}, ANSWER_WAIT_MAX, ANSWER_WAIT_MAX));
     vec![match status {
         Ok(Reply::Done(status)) => {
+            let feed = feed(&status);
             let state = status
                 .get("status")
                 .and_then(Value::as_str)
                 .unwrap_or("unknown")
                 .to_owned();
             let found = format!("{place}, {state}");
-            if state == "active" {
+            let service = if state == "active" {
                 Finding::good("service", found)
             } else {
                 Finding::warn(
@@ -286,7 +287,8 @@ fn service(directory: &DataDirectory) -> Vec<Finding> {
                     found,
                     "`flashguard status` says since when and why",
                 )
-            }
+            };
+            return vec![service, feed];
         }
         Ok(Reply::Failed(failure)) => Finding::bad(
             "service",
@@ -306,6 +308,26 @@ fn service(directory: &DataDirectory) -> Vec<Finding> {
             "look at its log; `flashguard halt` falls back to the sentinel file",
         ),
     }]
+}
+
+/// How the venue's feed is, by the service's own word.
+fn feed(status: &Value) -> Finding {
+    let of = |name: &str| status.get("feed").and_then(|feed| feed.get(name));
+    let number = |name| of(name).and_then(Value::as_u64).unwrap_or_default();
+    let state = of("state").and_then(Value::as_str).unwrap_or("unknown");
+    let (opened, gaps) = (number("connections"), number("gaps"));
+    match state {
+        "live" => {
+            let found = format!("live; opened {opened} times, {gaps} gaps");
+            Finding::good("feed", found)
+        }
+        "none" => Finding::good("feed", "the venue has none and is polled"),
+        state => Finding::warn(
+            "feed",
+            format!("{state}; opened {opened} times, {gaps} gaps; the venue is polled"),
+            "look again; if it stays so, the service's log says why it ends",
+        ),
+    }
 }
 
 fn limits() -> Vec<Finding> {

@@ -1,18 +1,19 @@
 //! A venue over HTTP: an adapter's pure functions, order connections under the latch, and a client
-//! of its own for questions and cancels.
+//! of its own for questions and cancels, and the feed.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flashguard_actors::ports::venue::{
-    Framed, Framing, OrderLane, Query, Reply, Venue, VenueError,
+    FeedConnection, Framed, Framing, OrderLane, Query, Reply, Venue, VenueError,
 };
 use flashguard_latch::Latch;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use super::endpoint::{Endpoint, EndpointError};
+use super::feed;
 use super::http::HttpAdapter;
 use super::pool::{Pool, Target};
 use super::query::{QueryClient, QueryClientError};
@@ -95,5 +96,13 @@ impl Venue for HttpVenue {
 
     fn lane(&self) -> Box<dyn OrderLane> {
         Box::new(Pool::new(self.latch.clone(), self.target.clone()))
+    }
+
+    fn feed(
+        &self,
+        framed: Framed,
+    ) -> BoxFuture<'static, Result<Box<dyn FeedConnection>, VenueError>> {
+        let framing: Arc<dyn Framing> = self.framing.clone();
+        Box::pin(feed::open(self.target.clone(), framing, framed))
     }
 }

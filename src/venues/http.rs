@@ -5,6 +5,7 @@
 //! real venue another adapter stands beside this one.
 
 mod answers;
+mod feed;
 
 use std::fmt::Write;
 
@@ -12,8 +13,8 @@ use bytes::Bytes;
 use flashguard_actors::domain::clock::UnixMicros;
 use flashguard_actors::domain::order::Order;
 use flashguard_actors::ports::venue::{
-    Capabilities, CredentialView, Framed, Framing, OrderAnswer, OrderSignature, Query, Reply,
-    VenueError,
+    Capabilities, CredentialView, FeedMessage, Framed, Framing, OrderAnswer, OrderSignature, Query,
+    Reply, VenueError,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
@@ -77,6 +78,7 @@ impl Framing for HttpAdapter {
             acceptance_expiry: true,
             lookup_by_our_id: true,
             cancel_all: true,
+            feed: true,
         }
     }
 
@@ -130,6 +132,14 @@ impl Framing for HttpAdapter {
 
     fn read(&self, query: &Query, status: u16, body: &[u8]) -> Result<Reply, VenueError> {
         answers::reply(query, status, body)
+    }
+
+    fn feed(&self, credential: &CredentialView<'_>, now: UnixMicros) -> Option<Framed> {
+        Some(self.framed(Method::GET, "/ws", Bytes::new(), credential, now))
+    }
+
+    fn read_feed(&self, text: &str) -> Result<FeedMessage, VenueError> {
+        feed::message(text)
     }
 }
 

@@ -2,7 +2,9 @@
 //! adapters. What an adapter must be able to do is the port's (`flashguard_actors::ports::venue`).
 
 pub mod connected;
+mod dial;
 pub mod endpoint;
+mod feed;
 pub mod http;
 pub mod paper;
 pub mod pool;

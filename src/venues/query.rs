@@ -184,7 +184,7 @@ impl Resolve for AllowedOnly {
 }
 
 /// `Retry-After` in seconds, bounded. A date is passed over: the venue's protocol has seconds.
-fn retry_after_ms(headers: &http::HeaderMap) -> Option<u64> {
+pub(super) fn retry_after_ms(headers: &http::HeaderMap) -> Option<u64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // Too many digits for a number are simply very long.

@@ -1,5 +1,6 @@
 //! The state of trading as JSON: the same for HTTP and for the control socket.
 
+use flashguard_actors::domain::market::Symbol;
 use flashguard_actors::domain::order::Side;
 use flashguard_actors::gate::Reading;
 use flashguard_actors::supervision::ChildState;
@@ -38,8 +39,19 @@ pub fn of(system: &Handle) -> Value {
         "by": status.by,
         "held_by": status.held_by,
         "actors": actors,
+        "feed": feed(system),
         "markets": markets(system),
     })
+}
+
+/// How the venue's feed is: `live`, `re_read` (what it may have missed is being read), `away` (the venue
+/// is polled), or `none` (it has no feed and is polled).
+fn feed(system: &Handle) -> Value {
+    let floor = system.floor();
+    let feed = floor.feed.lock();
+    let (gaps, connections) = feed.counts();
+    let state = feed.phase(!floor.latch.state().halted);
+    json!({"state": state.as_str(), "connections": connections, "gaps": gaps})
 }
 
 fn markets(system: &Handle) -> Vec<Value> {
@@ -54,9 +66,20 @@ fn markets(system: &Handle) -> Vec<Value> {
                 "lot": market.lot,
                 "least_notional": market.least_notional,
                 "reference": references.get(&market.symbol).and_then(Reading::middle),
+                "last_trade": last_trade(system, &market.symbol),
             })
         })
         .collect()
+}
+
+fn last_trade(system: &Handle, symbol: &Symbol) -> Option<Value> {
+    let (trade, at) = system.floor().feed.lock().last_trade(symbol)?;
+    Some(json!({
+        "side": trade.side,
+        "price": trade.price.normalize(),
+        "size": trade.size.normalize(),
+        "at": at.to_rfc3339(),
+    }))
 }
 
 /// Every position, with what open orders could make of it.
@@ -69,8 +92,10 @@ pub fn positions(system: &Handle) -> Vec<Value> {
             .map(|(symbol, sums)| (symbol.clone(), sums.clone()))
             .collect()
     });
+    let accounts = system.floor().positions.lock().clone();
     held.iter()
         .map(|(symbol, sums)| {
+            let account = accounts.get(symbol).cloned().unwrap_or_default();
             let reference = references.get(symbol).and_then(Reading::middle);
             let value = reference.and_then(|price| sums.position.checked_mul(price));
             let after = |side| {
@@ -81,6 +106,10 @@ pub fn positions(system: &Handle) -> Vec<Value> {
             json!({
                 "symbol": symbol,
                 "size": sums.position.normalize(),
+                "average_price": account.average(),
+                "cost": account.cost.normalize(),
+                "realised_profit": account.realised.normalize(),
+                "fees": account.fees.normalize(),
                 "reference": reference,
                 "value_usdc": value.map(|value| value.normalize()),
                 "open_buys_usdc": sums.open_buys.normalize(),

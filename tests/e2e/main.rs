@@ -23,6 +23,7 @@ mod venue;
 mod bad_input;
 mod cancel_all;
 mod cli;
+mod feed;
 mod halt;
 mod in_doubt;
 mod integrators;

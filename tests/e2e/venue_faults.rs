@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::daemon::{filling, program, run_bounded};
+use super::daemon::{program, resting as resting_order, run_bounded};
 use super::simulator::{Simulator, trading_at_a_simulator};
 use super::trader::{Feed, Outcome, Trader, finish, now_ms, resting, signer};
 use super::until::until;
@@ -598,10 +598,10 @@ fn the_service_is_in_doubt_when_the_answer_to_an_order_is_dropped_after_its_effe
     ]}));
     let answer = daemon
         .caller("system")
-        .order(&filling("doubt-1"))
+        .order(&resting_order("doubt-1"))
         .expect(202);
     let order = simulator.order(answer["order_id"].as_str().unwrap());
-    assert_eq!(order["status"], "filled", "{order}");
+    assert_eq!(order["status"], "open", "{order}");
     assert_eq!(
         simulator.read("/sim/calls")["calls"]["orders.place"],
         json!({ "asked": 1, "faults": { "drop_after": 1 } })

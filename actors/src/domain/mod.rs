@@ -8,5 +8,6 @@ pub mod denial;
 pub mod identity;
 pub mod market;
 pub mod order;
+pub mod position;
 pub mod secret;
 pub mod status;

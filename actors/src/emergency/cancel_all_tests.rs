@@ -36,6 +36,7 @@ fn venue(there: &Shared) -> Arc<Told> {
         acceptance_expiry: true,
         lookup_by_our_id: true,
         cancel_all: true,
+        feed: false,
     };
     let there = there.clone();
     Told::able(can, move |query| {

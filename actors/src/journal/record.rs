@@ -158,15 +158,15 @@ pub enum Fact {
         /// Which.
         order_id: OrderId,
     },
-    /// A fill, counted once by its id.
+    /// A fill of an order of ours, counted once by its id.
     #[serde(rename = "fill")]
     Fill {
         /// The venue's id of it.
         fill_id: String,
-        /// Where reading goes on after it.
-        cursor: String,
-        /// Our order; `None` for one that is not ours.
-        order_id: Option<OrderId>,
+        /// Where reading goes on after it; `None` when the feed told it, which moves no cursor.
+        cursor: Option<String>,
+        /// Our order.
+        order_id: OrderId,
         /// The venue's id of the order. Absent in records from before it was kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         venue_order_id: Option<VenueOrderId>,
@@ -184,10 +184,19 @@ pub enum Fact {
         fee: Decimal,
         /// When, as the venue says.
         filled_at_us: UnixMicros,
-        /// The order's state after it, when it is ours.
+        /// The order's state after it, when it is at hand.
         order_status: Option<OrderStatus>,
     },
-    /// A position was set to what the venue shows.
+    /// The re-read came past fills that the feed had told: they are counted already, and reading goes on
+    /// after them.
+    #[serde(rename = "fills.read")]
+    FillsRead {
+        /// Where reading goes on.
+        cursor: String,
+        /// The venue's ids of those fills.
+        fill_ids: Vec<String>,
+    },
+    /// A position changed in a way that no order of ours explains.
     #[serde(rename = "position.reconciled")]
     PositionReconciled {
         /// The market.
@@ -196,6 +205,11 @@ pub enum Fact {
         from: Decimal,
         /// Signed, after.
         to: Decimal,
+        /// The fill of somebody else's order on the account. `None`: the venue showed this position
+        /// twice running, and no fill says why.
+        fill: Option<ForeignFill>,
+        /// Without a fill: the reference price of that moment, at which what came is valued.
+        reference: Option<Decimal>,
     },
     /// Refusals of one client, bounded: the first of an episode, then counts per window.
     #[serde(rename = "order.denied")]
@@ -429,6 +443,27 @@ pub struct SignatureFact {
     pub signed_at_us: UnixMicros,
 }
 
+/// A fill of an order that is not ours, counted once by its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignFill {
+    /// The venue's id of it.
+    pub fill_id: String,
+    /// As in [`Fact::Fill`].
+    pub cursor: Option<String>,
+    /// The venue's id of the order.
+    pub venue_order_id: VenueOrderId,
+    /// Buy or sell.
+    pub side: Side,
+    /// Exact price.
+    pub price: Decimal,
+    /// Exact size.
+    pub size: Decimal,
+    /// Fee in quote currency.
+    pub fee: Decimal,
+    /// When, as the venue says.
+    pub filled_at_us: UnixMicros,
+}
+
 /// What retention may erase without breaking a proof or a fold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Private {
@@ -448,7 +483,7 @@ pub struct Private {
 
 impl Fact {
     /// All kinds that this program knows.
-    pub const KINDS: [&'static str; 35] = [
+    pub const KINDS: [&'static str; 36] = [
         "system.initialised",
         "system.started",
         "system.stopped",
@@ -461,6 +496,7 @@ impl Fact {
         "order.cancel_asked",
         "order.cancelled",
         "fill",
+        "fills.read",
         "position.reconciled",
         "order.denied",
         "halt.raised",
@@ -501,6 +537,7 @@ impl Fact {
             Self::OrderCancelAsked { .. } => "order.cancel_asked",
             Self::OrderCancelled { .. } => "order.cancelled",
             Self::Fill { .. } => "fill",
+            Self::FillsRead { .. } => "fills.read",
             Self::PositionReconciled { .. } => "position.reconciled",
             Self::OrderDenied { .. } => "order.denied",
             Self::HaltRaised { .. } => "halt.raised",
@@ -537,6 +574,7 @@ impl Fact {
             | Self::OrderCancelAsked { .. }
             | Self::OrderCancelled { .. }
             | Self::Fill { .. }
+            | Self::FillsRead { .. }
             | Self::PositionReconciled { .. }
             | Self::OrderDenied { .. } => Class::TradingData,
             Self::AuthLogin { .. }

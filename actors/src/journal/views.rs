@@ -13,7 +13,8 @@ use super::encoding;
 use super::record::{Fact, Record, SignatureFact};
 use super::search;
 use crate::domain::market::Symbol;
-use crate::domain::order::{OrderId, OrderStatus, Side};
+use crate::domain::order::{OrderId, OrderStatus};
+use crate::domain::position::Position;
 use crate::ports::journal::{JournalReader, JournalReaders, StoreError};
 use crate::ports::views::{
     EventFilter, EventView, FillFilter, FillView, OrderFilter, OrderView, PAGE_ITEMS_MAX, Page,
@@ -30,8 +31,9 @@ pub const fn order_of(fact: &Fact) -> Option<OrderId> {
         Fact::OrderOutcome { order_id, .. }
         | Fact::OrderInDoubt { order_id, .. }
         | Fact::OrderResolved { order_id, .. }
-        | Fact::OrderCancelled { order_id } => Some(*order_id),
-        Fact::Fill { order_id, .. } | Fact::OrderCancelAsked { order_id, .. } => *order_id,
+        | Fact::OrderCancelled { order_id }
+        | Fact::Fill { order_id, .. } => Some(*order_id),
+        Fact::OrderCancelAsked { order_id, .. } => *order_id,
         _ => None,
     }
 }
@@ -143,50 +145,13 @@ fn signed(view: &mut OrderView, signature: Option<&SignatureFact>) {
     }
 }
 
-/// What is held of one market, for the profit that a fill makes real.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Holding {
-    /// Signed size in base currency.
-    pub size: Decimal,
-    /// Average price of what is held; zero when nothing is.
-    pub average: Decimal,
-}
+/// Positions by market.
+pub type Positions = BTreeMap<Symbol, Position>;
 
-impl Holding {
-    /// Takes a fill in and tells the profit it made real, in quote currency, before fees. Amounts
-    /// beyond what a decimal holds stay at its bound: a venue's nonsense must not stop the reading.
-    pub fn take(&mut self, side: Side, price: Decimal, size: Decimal) -> Decimal {
-        let buys = side == Side::Buy;
-        let signed = if buys { size } else { -size };
-        let after = self.size.saturating_add(signed);
-        if self.size.is_zero() || self.size.is_sign_positive() == buys {
-            let held = self.size.saturating_mul(self.average);
-            let worth = held.saturating_add(signed.saturating_mul(price));
-            self.size = after;
-            self.average = worth.checked_div(after).unwrap_or_default();
-            return Decimal::ZERO;
-        }
-        let closed = size.min(self.size.abs());
-        let gained = price.saturating_sub(self.average);
-        let realised = gained.saturating_mul(if buys { -closed } else { closed });
-        if after.is_zero() {
-            self.average = Decimal::ZERO;
-        } else if after.is_sign_positive() != self.size.is_sign_positive() {
-            self.average = price;
-        }
-        self.size = after;
-        realised
-    }
-
-    /// The position was set to what the venue shows. What was added has no known price: the average
-    /// stays.
-    pub fn set(&mut self, size: Decimal) {
-        self.size = size;
-    }
-}
-
-/// The fill of a record, with the profit it made real. Keeps `holdings` up to date.
-pub fn fill_of(record: &Record, holdings: &mut BTreeMap<Symbol, Holding>) -> Option<FillView> {
+/// Takes a record into the positions, and tells the fill of it with the profit it made real. Live and
+/// read again, in memory and in views: this is where positions change.
+pub fn fill_of(record: &Record, positions: &mut Positions) -> Option<FillView> {
+    let realised = apply_to_positions(&record.fact, positions)?;
     match &record.fact {
         Fact::Fill {
             fill_id,
@@ -198,24 +163,67 @@ pub fn fill_of(record: &Record, holdings: &mut BTreeMap<Symbol, Holding>) -> Opt
             fee,
             filled_at_us,
             ..
+        } => Some(FillView {
+            fill_id: fill_id.clone(),
+            order_id: Some(*order_id),
+            symbol: symbol.clone(),
+            side: *side,
+            price: *price,
+            size: *size,
+            fee: *fee,
+            realised,
+            filled_at: *filled_at_us,
+            journal_seq: record.seq,
+        }),
+        Fact::PositionReconciled {
+            symbol,
+            fill: Some(fill),
+            ..
+        } => Some(FillView {
+            fill_id: fill.fill_id.clone(),
+            order_id: None,
+            symbol: symbol.clone(),
+            side: fill.side,
+            price: fill.price,
+            size: fill.size,
+            fee: fill.fee,
+            realised,
+            filled_at: fill.filled_at_us,
+            journal_seq: record.seq,
+        }),
+        _ => None,
+    }
+}
+
+/// Takes a fact into the positions; answers with the profit that its fill made real.
+pub fn apply_to_positions(fact: &Fact, positions: &mut Positions) -> Option<Decimal> {
+    match fact {
+        Fact::Fill {
+            symbol,
+            side,
+            price,
+            size,
+            fee,
+            ..
         } => {
-            let holding = holdings.entry(symbol.clone()).or_default();
-            Some(FillView {
-                fill_id: fill_id.clone(),
-                order_id: *order_id,
-                symbol: symbol.clone(),
-                side: *side,
-                price: *price,
-                size: *size,
-                fee: *fee,
-                realised: holding.take(*side, *price, *size),
-                filled_at: *filled_at_us,
-                journal_seq: record.seq,
-            })
+            let position = positions.entry(symbol.clone()).or_default();
+            Some(position.fill(*side, *price, *size, *fee))
         }
-        Fact::PositionReconciled { symbol, to, .. } => {
-            holdings.entry(symbol.clone()).or_default().set(*to);
-            None
+        Fact::PositionReconciled {
+            symbol,
+            to,
+            fill,
+            reference,
+            ..
+        } => {
+            let position = positions.entry(symbol.clone()).or_default();
+            match fill {
+                Some(fill) => Some(position.fill(fill.side, fill.price, fill.size, fill.fee)),
+                None => {
+                    position.correct(*to, *reference);
+                    None
+                }
+            }
         }
         _ => None,
     }
@@ -242,7 +250,7 @@ struct Scan {
 
 fn scan(reader: &dyn JournalReader) -> Result<Scan, StoreError> {
     let mut scan = Scan::default();
-    let mut holdings = BTreeMap::new();
+    let mut positions = Positions::new();
     loop {
         let records = reader.headers(scan.size, READ_RECORDS)?;
         if records.is_empty() {
@@ -255,7 +263,7 @@ fn scan(reader: &dyn JournalReader) -> Result<Scan, StoreError> {
             {
                 scan.orders.insert(id, view);
             }
-            scan.fills.extend(fill_of(&record, &mut holdings));
+            scan.fills.extend(fill_of(&record, &mut positions));
             scan.size = record.seq + 1;
         }
     }
@@ -335,28 +343,5 @@ impl Views for ScanViews {
         let reader = self.0.open()?;
         let size = reader.head()?.size;
         search::events(&*reader, size, filter)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn decimal(text: &str) -> Decimal {
-        Decimal::from_str_exact(text).unwrap()
-    }
-
-    #[test]
-    fn profit_becomes_real_when_a_position_shrinks() {
-        let mut held = Holding::default();
-        let mut take = |side, price, size| held.take(side, decimal(price), decimal(size));
-        assert_eq!(take(Side::Buy, "100", "1"), decimal("0"));
-        assert_eq!(take(Side::Buy, "200", "1"), decimal("0"));
-        // Average 150: half of it goes at 160.
-        assert_eq!(take(Side::Sell, "160", "1"), decimal("10"));
-        // Through zero: one is closed at a loss of 50, one opens at 100.
-        assert_eq!(take(Side::Sell, "100", "2"), decimal("-50"));
-        assert_eq!(take(Side::Buy, "90", "1"), decimal("10"));
-        assert_eq!(held, Holding::default());
     }
 }

@@ -135,6 +135,11 @@ impl KeyManager {
     pub fn frame_query(&self, framing: &dyn Framing, query: &Query, now: UnixMicros) -> Framed {
         framing.query(query, &self.hot.load().venue.view(), now)
     }
+
+    /// Authenticates the opening of the venue's feed, where it has one.
+    pub fn frame_feed(&self, framing: &dyn Framing, now: UnixMicros) -> Option<Framed> {
+        framing.feed(&self.hot.load().venue.view(), now)
+    }
 }
 
 fn hex_0x(bytes: &[u8]) -> String {

@@ -30,6 +30,8 @@ pub struct Capabilities {
     pub lookup_by_our_id: bool,
     /// It cancels everything in one call.
     pub cancel_all: bool,
+    /// It tells books, trades and fills by itself as they happen.
+    pub feed: bool,
 }
 
 /// One HTTP request, complete: nothing is added on the way but `Host` and `Content-Length`.
@@ -190,6 +192,75 @@ pub struct Quote {
     pub ask: Decimal,
 }
 
+/// One message of a venue's feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedMessage {
+    /// Its number on its connection: 1, then one more each time. A jump is a gap.
+    pub seq: u64,
+    /// When the venue says it was true.
+    pub sent: UnixMicros,
+    /// What it tells.
+    pub news: FeedNews,
+}
+
+/// What a feed tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedNews {
+    /// The best prices of a market are now these; a side that is empty stands at 0.
+    Book {
+        /// The market.
+        symbol: Symbol,
+        /// Best bid and ask.
+        quote: Quote,
+    },
+    /// Something was traded, by anyone.
+    Trade {
+        /// The market.
+        symbol: Symbol,
+        /// What was traded.
+        trade: Trade,
+    },
+    /// An order of this account was filled.
+    Fill(Box<VenueFill>),
+    /// Something that this program knows nothing of; it has a number all the same.
+    Other,
+}
+
+/// One trade of a market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trade {
+    /// The side that took.
+    pub side: Side,
+    /// Its price.
+    pub price: Decimal,
+    /// Its size in base currency.
+    pub size: Decimal,
+}
+
+/// Why a feed's connection tells no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedEnd {
+    /// The venue closed it.
+    #[error("the venue closed it")]
+    Closed,
+    /// Nothing came for too long, not even an answer to a ping.
+    #[error("it was silent for too long")]
+    Silent,
+    /// The connection broke, or the venue broke the protocol.
+    #[error("the connection broke")]
+    Broken,
+    /// A message cannot be read, or is too long.
+    #[error("a message cannot be read")]
+    Unreadable,
+}
+
+/// An open feed. Dropping it closes the connection.
+pub trait FeedConnection: Send {
+    /// The next message. A call that is dropped loses none. After [`FeedEnd`] nothing follows.
+    fn next(&mut self) -> BoxFuture<'_, Result<FeedMessage, FeedEnd>>;
+}
+
 /// The venue's word on one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderAnswer {
@@ -238,6 +309,20 @@ pub trait Framing: Send + Sync + 'static {
     ///
     /// [`VenueError`] for everything that is not a clear answer to this query.
     fn read(&self, query: &Query, status: u16, body: &[u8]) -> Result<Reply, VenueError>;
+    /// The request that opens the feed, authenticated; the connection adds what its protocol needs.
+    /// `None` where the venue has no feed.
+    fn feed(&self, _: &CredentialView<'_>, _: UnixMicros) -> Option<Framed> {
+        None
+    }
+    /// Reads one message of the feed.
+    ///
+    /// # Errors
+    ///
+    /// [`VenueError::Unreadable`] for everything that is not a message whole.
+    fn read_feed(&self, _: &str) -> Result<FeedMessage, VenueError> {
+        let internal = "this venue has no feed".to_owned();
+        Err(VenueError::Unreadable { internal })
+    }
 }
 
 /// Why a query got no answer.
@@ -374,6 +459,13 @@ pub trait Venue: Send + Sync + 'static {
     fn ask(&self, query: Query, framed: Framed) -> BoxFuture<'static, Result<Reply, VenueError>>;
     /// A lane for the calling thread.
     fn lane(&self) -> Box<dyn OrderLane>;
+    /// Opens the feed with a framed request, within the venue's deadline.
+    fn feed(&self, _: Framed) -> BoxFuture<'static, Result<Box<dyn FeedConnection>, VenueError>> {
+        let internal = "this venue has no feed".to_owned();
+        Box::pin(std::future::ready(Err(VenueError::Unreachable {
+            internal,
+        })))
+    }
 }
 
 /// A shared venue.

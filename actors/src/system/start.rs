@@ -34,6 +34,7 @@ use crate::trading::desk::Desk;
 use crate::trading::door::Door;
 use crate::trading::engine::EngineActor;
 use crate::trading::feed::FeedActor;
+use crate::trading::feed_state::FeedState;
 use crate::trading::floor::{Floor, OrderTimes, StopCause, StopTrading, watch_calls};
 use crate::trading::health::{HealthLimits, VenueHealth};
 use crate::trading::limits::LimitsFold;
@@ -363,6 +364,7 @@ async fn record_limits(parts: &Parts) -> LimitsFold {
 
 fn floor(parts: &Parts, limits: LimitsFold, emergency: &Arc<Emergency>) -> Arc<Floor> {
     let ledger = parts.state.ledger.clone();
+    let has_feed = parts.venue.framing().capabilities().feed;
     let stopper = emergency.clone();
     let stop_trading: StopTrading = Arc::new(move |cause: StopCause, reason: &str| {
         stopper.halt(&HaltOrder {
@@ -404,6 +406,9 @@ fn floor(parts: &Parts, limits: LimitsFold, emergency: &Arc<Emergency>) -> Arc<F
             .watched_by(watch),
         orders: Mutex::new(ledger.orders),
         fills: AsyncMutex::new(ledger.fills),
+        fills_reader: AsyncMutex::default(),
+        positions: Mutex::new(ledger.positions),
+        feed: Mutex::new(FeedState::new(has_feed)),
         in_flight: Default::default(),
         denials: DenialLog::new(parts.record_bound.clone()),
         times: OrderTimes {

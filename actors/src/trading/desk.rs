@@ -11,8 +11,8 @@ use crate::domain::market::{Market, Symbol};
 use crate::domain::order::{OrderId, VenueOrderId};
 use crate::key_manager::KeyManager;
 use crate::ports::venue::{
-    Account, Query, Quote, Reply, SharedVenue, VenueError, VenueFill, VenueOrder, VenuePosition,
-    Verdict,
+    Account, FeedConnection, Query, Quote, Reply, SharedVenue, VenueError, VenueFill, VenueOrder,
+    VenuePosition, Verdict,
 };
 
 /// One venue and the keys to talk to it.
@@ -111,6 +111,20 @@ impl Desk {
             Reply::CancelAccepted | Reply::NothingToCancel => Ok(()),
             _ => Err(mismatch()),
         }
+    }
+
+    /// Opens the venue's feed.
+    ///
+    /// # Errors
+    ///
+    /// [`VenueError`] where there is none, or it does not open.
+    pub async fn feed(&self) -> Result<Box<dyn FeedConnection>, VenueError> {
+        let now = self.clock.now();
+        let Some(framed) = self.keys.frame_feed(self.venue.framing(), now) else {
+            let internal = "this venue has no feed".to_owned();
+            return Err(VenueError::Unreachable { internal });
+        };
+        self.venue.feed(framed).await
     }
 
     async fn ask(&self, query: Query) -> Result<Reply, VenueError> {

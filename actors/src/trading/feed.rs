@@ -1,6 +1,6 @@
-//! The feed: reads the venue's books and publishes reference prices. A halt pauses it (seed:
-//! *Pause data ingestion*); a lift lets it go on. It takes no reference away: the gate denies by the
-//! age of the last reading.
+//! The feed: publishes reference prices, from what the venue tells by itself and from its books as they
+//! are read. A halt pauses it (seed: *Pause data ingestion*), but for fills; a lift lets it go on. It
+//! takes no reference away: the gate denies by the age of the last reading.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use actix::prelude::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, WrapFuture,
 };
 
+use super::feed_line;
+use super::feed_state::BOOKS_EVERY_MS;
 use super::floor::Floor;
 use super::messages::{TradingHalted, TradingLifted};
 use super::opening::read_reference;
 use crate::domain::market::Symbol;
 use crate::ports::venue::VenueError;
 
-/// How often each book is read.
-const READ_EVERY_MS: u64 = 250;
 /// Readings that fail in a row before it is told of.
 const FAILURES_TOLD: u32 = 4;
 
@@ -25,6 +25,7 @@ const FAILURES_TOLD: u32 = 4;
 pub struct FeedActor {
     floor: Arc<Floor>,
     failures: BTreeMap<Symbol, u32>,
+    read_at_ms: Option<u64>,
     halted: bool,
     reading: bool,
 }
@@ -36,6 +37,7 @@ impl FeedActor {
         Self {
             floor,
             failures: BTreeMap::new(),
+            read_at_ms: None,
             halted,
             reading: false,
         }
@@ -45,6 +47,14 @@ impl FeedActor {
         if self.halted || self.reading {
             return;
         }
+        let now = self.floor.clock.boot_millis();
+        let max_age_ms = self.floor.gate.limits().reference_max_age_ms;
+        let due_after_ms = self.floor.feed.lock().books_due_after_ms(max_age_ms);
+        let passed = |at: u64| now.saturating_sub(at);
+        if self.read_at_ms.is_some_and(|at| passed(at) < due_after_ms) {
+            return;
+        }
+        self.read_at_ms = Some(now);
         self.reading = true;
         let reading = read_all(self.floor.clone());
         ctx.spawn(
@@ -74,12 +84,17 @@ impl FeedActor {
     }
 }
 
+/// Reads every book. All of them read: whatever the feed may have missed of books is made good.
 async fn read_all(floor: Arc<Floor>) -> Vec<(Symbol, Result<(), VenueError>)> {
+    let asked = floor.feed.lock().ask();
     let symbols: Vec<_> = floor.gate.markets().keys().cloned().collect();
     let mut read = Vec::with_capacity(symbols.len());
     for symbol in symbols {
         let answer = read_reference(&floor, &symbol).await;
         read.push((symbol, answer));
+    }
+    if !read.is_empty() && read.iter().all(|(_, answer)| answer.is_ok()) {
+        floor.feed.lock().books_read(&asked);
     }
     read
 }
@@ -88,7 +103,13 @@ impl Actor for FeedActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(Duration::from_millis(READ_EVERY_MS), Self::tick);
+        ctx.run_interval(Duration::from_millis(BOOKS_EVERY_MS), Self::tick);
+        if self.floor.desk.venue().framing().capabilities().feed {
+            // The line of an incarnation before this one is gone with it.
+            let now = self.floor.clock.boot_millis();
+            self.floor.feed.lock().ended(now, 0);
+            ctx.spawn(feed_line::follow(self.floor.clone()).into_actor(self));
+        }
     }
 }
 
@@ -109,6 +130,7 @@ impl Handler<TradingLifted> for FeedActor {
     fn handle(&mut self, msg: TradingLifted, _: &mut Self::Context) -> Self::Result {
         self.halted = false;
         self.reading = true;
+        self.read_at_ms = Some(self.floor.clock.boot_millis());
         let reading = read_all(self.floor.clone()).into_actor(self);
         Box::pin(reading.map(move |read, this, _| {
             this.take_in(read);

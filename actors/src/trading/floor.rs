@@ -12,6 +12,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::denials::DenialLog;
 use super::desk::{CallWatch, Desk};
 use super::door::Door;
+use super::feed_state::FeedState;
 use super::health::{CallEnd, Health, Rate, VenueHealth};
 use super::identity::InFlight;
 use super::ledger::{Fills, apply_to_exposure};
@@ -24,6 +25,7 @@ use crate::gate::{Gate, Limits};
 use crate::journal::Journal;
 use crate::journal::encoding::decode;
 use crate::journal::record::{Entry, Fact};
+use crate::journal::views::{Positions, apply_to_positions};
 use crate::key_manager::KeyManager;
 use crate::ports::journal::{JournalReader, JournalReaders, StoreError};
 use crate::ports::views::SharedViews;
@@ -99,8 +101,14 @@ pub struct Floor {
     pub desk: Desk,
     /// Open and lately ended orders.
     pub orders: Mutex<Orders>,
-    /// Counted fills; the lock is held while they are read, so that one reader counts at a time.
+    /// Counted fills; the lock is held while one is counted and handed to the journal.
     pub fills: AsyncMutex<Fills>,
+    /// Held by whoever reads fills from the venue: one at a time.
+    pub fills_reader: AsyncMutex<()>,
+    /// What is held of each market, what it cost and what it made.
+    pub positions: Mutex<Positions>,
+    /// How the venue's feed is.
+    pub feed: Mutex<FeedState>,
     /// Ids on their way.
     pub in_flight: InFlight,
     /// Refusals to be counted.
@@ -120,6 +128,9 @@ impl Floor {
     /// they are known (only an intent's matter).
     pub fn apply(&self, fact: &Fact, seq: u64, time: UnixMicros, by: Option<&Principal>) {
         self.orders.lock().apply(fact, seq, time, by);
+        if matches!(fact, Fact::Fill { .. } | Fact::PositionReconciled { .. }) {
+            apply_to_positions(fact, &mut self.positions.lock());
+        }
         self.gate
             .with_exposure(|exposure| apply_to_exposure(exposure, fact));
     }

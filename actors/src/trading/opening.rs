@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::doubt::{self, Doubts};
 use super::floor::{Floor, StopCause};
+use super::reconcile;
 use super::settle;
 use crate::domain::market::Symbol;
 use crate::key_manager::judge_account;
@@ -55,7 +56,7 @@ async fn read_all(floor: &Floor, doubts: &mut Doubts) -> Result<(), NotOpened> {
     if markets.is_empty() {
         return Err(NotOpened::NoMarket);
     }
-    settle::reconcile_positions(floor).await?;
+    reconcile::at_start(floor).await?;
     settle::settle(floor).await?;
     let orders = doubt::resolve_in_doubt(floor, doubts).await?;
     if orders > 0 {
@@ -79,9 +80,12 @@ async fn read_all(floor: &Floor, doubts: &mut Doubts) -> Result<(), NotOpened> {
 ///
 /// [`VenueError`] when it could not be read; the reference stays as it was.
 pub async fn read_reference(floor: &Floor, symbol: &Symbol) -> Result<(), VenueError> {
+    let asked = floor.feed.lock().ask();
     let asked_at = floor.clock.boot_millis();
     let quote = floor.desk.book(symbol.clone()).await?;
     floor.gate.publish_quote(symbol, quote, asked_at);
+    let now = floor.clock.boot_millis();
+    floor.feed.lock().read_book(&asked, symbol, quote, now);
     Ok(())
 }
 

@@ -228,7 +228,7 @@ impl Orders {
                 state.settled = true;
             }),
             Fact::Fill {
-                order_id: Some(order_id),
+                order_id,
                 venue_order_id,
                 size,
                 ..
@@ -337,11 +337,11 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn fill(id: &str, n: Option<u128>, size: u64) -> Fact {
+    pub(crate) fn fill(id: &str, n: u128, size: u64) -> Fact {
         Fact::Fill {
             fill_id: id.into(),
-            cursor: id.into(),
-            order_id: n.map(|n| OrderId(uuid::Uuid::from_u128(n))),
+            cursor: Some(id.into()),
+            order_id: OrderId(uuid::Uuid::from_u128(n)),
             venue_order_id: VenueOrderId::try_from("V1".to_owned()).ok(),
             symbol: Symbol::parse("SEI/USDC").unwrap(),
             side: Side::Buy,
@@ -368,12 +368,12 @@ pub(crate) mod tests {
         use OrderStatus as S;
         let (intent, open) = (intent(1, 10), outcome(1, S::Open));
         assert_eq!(
-            after(&[intent.clone(), fill("a", Some(1), 10), open.clone()]),
+            after(&[intent.clone(), fill("a", 1, 10), open.clone()]),
             (S::Filled, true)
         );
-        let part = [intent.clone(), fill("a", Some(1), 4), open.clone()];
+        let part = [intent.clone(), fill("a", 1, 4), open.clone()];
         assert_eq!(after(&part), (S::PartiallyFilled, false));
-        let whole = [intent, open, fill("a", Some(1), 4), fill("b", Some(1), 6)];
+        let whole = [intent, open, fill("a", 1, 4), fill("b", 1, 6)];
         assert_eq!(after(&whole), (S::Filled, true));
     }
 
@@ -387,7 +387,7 @@ pub(crate) mod tests {
             why: "unclear_answer".into(),
         };
         let mut orders = Orders::default();
-        for (seq, fact) in (0..).zip([intent(1, 10), fill("a", Some(1), 10), doubt]) {
+        for (seq, fact) in (0..).zip([intent(1, 10), fill("a", 1, 10), doubt]) {
             orders.apply(&fact, seq, UnixMicros(seq), None);
         }
         let state = orders.find(&OrderId(uuid::Uuid::from_u128(1))).unwrap();
@@ -403,7 +403,7 @@ pub(crate) mod tests {
         use OrderStatus as S;
         let facts = [intent(1, 10), outcome(1, S::Filled)];
         assert_eq!(after(&facts), (S::Filled, false));
-        let facts = [&facts[..], &[fill("a", Some(1), 10)]].concat();
+        let facts = [&facts[..], &[fill("a", 1, 10)]].concat();
         assert_eq!(after(&facts), (S::Filled, true));
     }
 

@@ -16,6 +16,7 @@ const WITHOUT_EXPIRY: Capabilities = Capabilities {
     acceptance_expiry: false,
     lookup_by_our_id: true,
     cancel_all: true,
+    feed: false,
 };
 
 fn id() -> OrderId {

@@ -6,21 +6,20 @@
 
 use std::collections::HashSet;
 
-use rust_decimal::Decimal;
-
 use super::doubt::FAILURES_IN_A_ROW_MAX;
+use super::fills;
 use super::floor::Floor;
 use super::orders::OrderState;
 use super::strays;
 use crate::domain::order::{OrderId, OrderStatus};
-use crate::journal::AppendError;
 use crate::journal::record::{Entry, Fact};
-use crate::ports::venue::{VenueError, VenueFill, VenueOrder};
+use crate::ports::venue::{VenueError, VenueOrder};
 
 /// Pages of fills that one reading asks for.
 const FILL_PAGES_MAX: usize = 1_000;
 
-/// Reads fills behind the cursor and counts each once. Answers with how many were new.
+/// Reads fills behind the cursor and counts each once. Answers with how many were new. One reading at
+/// a time; what the feed tells is counted beside it.
 ///
 /// # Errors
 ///
@@ -34,72 +33,20 @@ pub async fn read_fills(floor: &Floor) -> Result<usize, VenueError> {
 
 /// As [`read_fills`]; `strange` takes the ids of orders that our book does not know.
 async fn read_pages(floor: &Floor, strange: &mut Vec<OrderId>) -> Result<usize, VenueError> {
-    let mut counted = floor.fills.lock().await;
+    let _one_reader = floor.fills_reader.lock().await;
+    let asked = floor.feed.lock().ask();
     let mut new = 0;
     for _ in 0..FILL_PAGES_MAX {
-        let page = floor
-            .desk
-            .fills(counted.cursor().map(str::to_owned))
-            .await?;
-        let unknown: Vec<_> = page
-            .iter()
-            .filter(|fill| !counted.is_known(&fill.fill_id))
-            .collect();
-        if unknown.is_empty() {
+        let since = floor.fills.lock().await.cursor().map(str::to_owned);
+        let page = floor.desk.fills(since).await?;
+        let (counted, moved) = fills::take_page(floor, &asked, &page, strange).await;
+        new += counted;
+        if !moved {
+            floor.feed.lock().fills_read(&asked);
             return Ok(new);
-        }
-        for fill in unknown {
-            let fact = fill_fact(floor, fill);
-            let entry = Entry::of("positions", fact).about(fill.venue_order_id.as_str());
-            counted.apply(&entry.fact);
-            floor.apply_now(&entry.fact);
-            write_fill(floor, entry).await;
-            strange.extend(fill.order_id.filter(|id| floor.order(id).is_none()));
-            new += 1;
         }
     }
     Ok(new)
-}
-
-/// Journals a counted fill. Nobody waits for the disk: a fill that a crash takes is read from the
-/// venue again, since the journal's cursor goes with it. Only a full queue makes it wait, so that no
-/// later fill moves the cursor past a lost one.
-async fn write_fill(floor: &Floor, entry: Entry) {
-    if let Err(AppendError::Full) = floor.journal.append_quietly(entry.clone())
-        && let Err(error) = floor.journal.append(entry).await
-    {
-        tracing::warn!(%error, "a fill was not journaled");
-    }
-}
-
-fn fill_fact(floor: &Floor, fill: &VenueFill) -> Fact {
-    let order = fill.order_id.and_then(|id| floor.order(&id));
-    let order_status = order.map(|state| {
-        let filled = state.filled.saturating_add(fill.size);
-        if filled >= state.order.size {
-            OrderStatus::Filled
-        } else {
-            OrderStatus::PartiallyFilled
-        }
-    });
-    let markets = floor.gate.markets();
-    let lots = markets
-        .get(&fill.symbol)
-        .and_then(|market| market.lots(fill.size));
-    Fact::Fill {
-        fill_id: fill.fill_id.clone(),
-        cursor: fill.cursor.clone(),
-        order_id: fill.order_id,
-        venue_order_id: Some(fill.venue_order_id.clone()),
-        symbol: fill.symbol.clone(),
-        side: fill.side,
-        price: fill.price,
-        size: fill.size,
-        lots: lots.unwrap_or_default(),
-        fee: fill.fee,
-        filled_at_us: fill.at,
-        order_status,
-    }
 }
 
 /// Compares what rests at the venue with our book: settles what ended there, holds exposure for what
@@ -228,42 +175,6 @@ fn was_answered(status: OrderStatus) -> bool {
         | OrderStatus::Discarded
         | OrderStatus::NotPlaced => false,
     }
-}
-
-/// Sets positions to what the venue shows, after its fills were read. Only while nothing trades:
-/// at a start, and when two readings agree.
-///
-/// # Errors
-///
-/// [`VenueError`] when the venue could not be read.
-pub async fn reconcile_positions(floor: &Floor) -> Result<(), VenueError> {
-    read_fills(floor).await?;
-    let shown = floor.desk.positions().await?;
-    let mut differing = Vec::new();
-    floor.gate.with_exposure(|exposure| {
-        let here: Vec<_> = exposure
-            .markets()
-            .map(|(symbol, market)| (symbol.clone(), market.position))
-            .collect();
-        for (symbol, from) in &here {
-            let there = shown.iter().find(|position| position.symbol == *symbol);
-            let to = there.map_or(Decimal::ZERO, |position| position.size);
-            if to != *from {
-                differing.push((symbol.clone(), *from, to));
-            }
-        }
-        for position in &shown {
-            let known = here.iter().any(|(symbol, _)| *symbol == position.symbol);
-            if !known && !position.size.is_zero() {
-                differing.push((position.symbol.clone(), Decimal::ZERO, position.size));
-            }
-        }
-    });
-    for (symbol, from, to) in differing {
-        let fact = Fact::PositionReconciled { symbol, from, to };
-        record(floor, Entry::of("positions", fact)).await;
-    }
-    Ok(())
 }
 
 pub(super) fn about_order(fact: Fact, order_id: OrderId) -> Entry {

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
+use rust_decimal::Decimal;
 
 use super::*;
 use crate::domain::clock::UnixMicros;
 use crate::domain::order::VenueOrderId;
 use crate::gate::Holder;
-use crate::ports::venue::{Framed, Framing, OrderLane, Query, Reply, SharedVenue, Venue};
+use crate::ports::venue::{
+    Framed, Framing, OrderLane, Query, Reply, SharedVenue, Venue, VenueFill,
+};
 use crate::trading::orders::tests::{intent, outcome};
 use crate::trading::testing::{floor, in_memory};
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::denials::DenialLog;
 use super::desk::Desk;
 use super::door::Door;
+use super::feed_state::FeedState;
 use super::floor::{Floor, OrderTimes, StopTrading};
 use super::health::{HealthLimits, VenueHealth};
 use super::orders::tests::intent;
@@ -203,6 +204,9 @@ pub fn floor_where(venue: SharedVenue, stop_trading: StopTrading) -> Floor {
         keys,
         orders: Default::default(),
         fills: Default::default(),
+        fills_reader: Default::default(),
+        positions: Default::default(),
+        feed: Mutex::new(FeedState::new(false)),
         in_flight: Default::default(),
         denials: DenialLog::new(RecordBound::default()),
         times: OrderTimes { send_ttl_ms: 2_000 },

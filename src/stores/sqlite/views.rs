@@ -14,7 +14,7 @@ use flashguard_actors::domain::market::Symbol;
 use flashguard_actors::domain::order::OrderId;
 use flashguard_actors::journal::record::{Fact, Record};
 use flashguard_actors::journal::search::{self, SEARCH_RECORDS_MAX};
-use flashguard_actors::journal::views::{Holding, fill_of, order_after, order_of};
+use flashguard_actors::journal::views::{Positions, fill_of, order_after, order_of};
 use flashguard_actors::ports::journal::{Hash, JournalReader, JournalReaders, StoreError};
 use flashguard_actors::ports::views::{
     EventFilter, EventView, FillFilter, FillView, OrderFilter, OrderView, PAGE_ITEMS_MAX, Page,
@@ -30,11 +30,11 @@ use super::{BUSY_TIMEOUT_MS, while_doing};
 pub const VIEWS_FILE: &str = "views.db";
 
 /// Grows whenever the tables or the meaning of what they hold change: older views are made again.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Kinds that come with every order. They are found through their order or by reading the journal;
 /// all others have a row of their own.
-const FLOW_KINDS: [&str; 3] = ["order.intent", "order.outcome", "fill"];
+const FLOW_KINDS: [&str; 4] = ["order.intent", "order.outcome", "fill", "fills.read"];
 
 /// Connections kept for questions.
 const IDLE_CONNECTIONS_MAX: usize = 8;
@@ -68,7 +68,7 @@ const TABLES: &str = "
         view BLOB NOT NULL
     ) STRICT;
     CREATE INDEX fills_by_order ON fills (order_id, seq) WHERE order_id IS NOT NULL;
-    CREATE TABLE holdings (symbol TEXT PRIMARY KEY, holding BLOB NOT NULL) STRICT;
+    CREATE TABLE positions (symbol TEXT PRIMARY KEY, position BLOB NOT NULL) STRICT;
     CREATE TABLE events (
         seq INTEGER PRIMARY KEY,
         kind TEXT NOT NULL,
@@ -99,7 +99,7 @@ pub(super) struct ViewsWriter {
     db: Connection,
     size: u64,
     origin: String,
-    holdings: BTreeMap<Symbol, Holding>,
+    positions: Positions,
     /// A write failed: what can be made again is not mended.
     pub(super) broken: bool,
 }
@@ -122,7 +122,7 @@ impl ViewsWriter {
             db,
             size: 0,
             origin: journal.meta()?.origin,
-            holdings: BTreeMap::new(),
+            positions: Positions::new(),
             broken: false,
         };
         Ok((writer, true))
@@ -157,12 +157,12 @@ impl ViewsWriter {
         if !ours {
             return Ok(None);
         }
-        let holdings = holdings(&db).map_err(&doing)?;
+        let positions = positions(&db).map_err(&doing)?;
         Ok(Some(Self {
             db,
             size,
             origin,
-            holdings,
+            positions,
             broken: false,
         }))
     }
@@ -212,10 +212,10 @@ impl ViewsWriter {
             ];
             self.run(sql, values)?;
         }
-        for (symbol, holding) in &self.holdings {
-            let sql = "INSERT INTO holdings (symbol, holding) VALUES (?1, ?2)
-                       ON CONFLICT (symbol) DO UPDATE SET holding = excluded.holding";
-            self.run(sql, params![symbol.as_str(), to_json(holding)?])?;
+        for (symbol, position) in &self.positions {
+            let sql = "INSERT INTO positions (symbol, position) VALUES (?1, ?2)
+                       ON CONFLICT (symbol) DO UPDATE SET position = excluded.position";
+            self.run(sql, params![symbol.as_str(), to_json(position)?])?;
         }
         let sql = "INSERT INTO state (one, origin, size, root) VALUES (1, ?1, ?2, ?3)
                    ON CONFLICT (one) DO UPDATE SET size = excluded.size, root = excluded.root";
@@ -243,7 +243,7 @@ impl ViewsWriter {
                 orders.insert(id, (view, outcome));
             }
         }
-        if let Some(fill) = fill_of(record, &mut self.holdings) {
+        if let Some(fill) = fill_of(record, &mut self.positions) {
             let sql = "INSERT INTO fills (seq, order_id, symbol, filled_at_us, view)
                        VALUES (?1, ?2, ?3, ?4, ?5)";
             let id = fill.order_id.map(|id| id.0.as_bytes().to_vec());
@@ -302,8 +302,8 @@ pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn holdings(db: &Connection) -> rusqlite::Result<BTreeMap<Symbol, Holding>> {
-    let mut statement = db.prepare("SELECT symbol, holding FROM holdings")?;
+fn positions(db: &Connection) -> rusqlite::Result<Positions> {
+    let mut statement = db.prepare("SELECT symbol, position FROM positions")?;
     let rows = statement.query_map([], |row| {
         let symbol = Symbol::parse(&row.get::<_, String>(0)?);
         let symbol = symbol.map_err(|_| rusqlite::Error::InvalidQuery)?;

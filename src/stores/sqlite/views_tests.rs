@@ -15,8 +15,8 @@ use crate::stores::sqlite::testing::{LONG, START, intent, note, open, order_id, 
 fn fill(number: u64, part: u64, side: Side, price: i64, status: OrderStatus) -> Entry {
     let fact = Fact::Fill {
         fill_id: format!("f-{number}-{part}"),
-        cursor: format!("{number}"),
-        order_id: Some(order_id(number)),
+        cursor: Some(format!("{number}")),
+        order_id: order_id(number),
         venue_order_id: None,
         symbol: Symbol::parse(if number.is_multiple_of(2) {
             "SEI/USDC"

@@ -87,7 +87,7 @@ struct RawFills {
 }
 
 #[derive(Deserialize)]
-struct RawFill {
+pub(super) struct RawFill {
     fill_id: String,
     order_id: VenueOrderId,
     client_order_id: Option<String>,
@@ -256,7 +256,7 @@ fn order(raw: RawOrder) -> Result<VenueOrder, VenueError> {
     })
 }
 
-fn fill(raw: RawFill) -> Result<VenueFill, VenueError> {
+pub(super) fn fill(raw: RawFill) -> Result<VenueFill, VenueError> {
     let plain = (1..=128).contains(&raw.fill_id.len());
     if !plain || !raw.fill_id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(unreadable(
@@ -323,7 +323,7 @@ fn venue_status(word: &str) -> Result<OrderStatus, VenueError> {
     status.ok_or_else(|| unreadable("status is none that an order can have there".to_owned()))
 }
 
-fn positive(field: &str, text: &str) -> Result<Decimal, VenueError> {
+pub(super) fn positive(field: &str, text: &str) -> Result<Decimal, VenueError> {
     let value = decimal(field, text)?;
     if value <= Decimal::ZERO {
         return Err(unreadable(format!("{field} is not above zero")));
@@ -336,7 +336,7 @@ fn decimal(field: &str, text: &str) -> Result<Decimal, VenueError> {
     exact.map_err(|_| unreadable(format!("{field} is not an exact decimal")))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, VenueError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, VenueError> {
     serde_json::from_slice(body).map_err(|error| unreadable(kind(&error)))
 }
 
@@ -350,7 +350,7 @@ fn kind(error: &serde_json::Error) -> String {
     )
 }
 
-fn unreadable(internal: String) -> VenueError {
+pub(super) fn unreadable(internal: String) -> VenueError {
     VenueError::Unreadable { internal }
 }
 

@@ -4,7 +4,7 @@
 //! of its steps is fixed: kill, read the count, only then drop the request. Dropping it first would
 //! make TLS send its farewell, and "nothing left" would turn into "in doubt".
 
-use std::{cell::Cell, io, rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use flashguard_actors::ports::venue::Verdict;
@@ -16,14 +16,13 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     task::AbortHandle,
     time::{Instant, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
 use super::Target;
-use crate::venues::{endpoint::Scheme, wire::Wire};
+use crate::venues::{dial::dial, endpoint::Scheme, wire::Wire};
 
 /// The longest body of an answer.
 const ANSWER_BODY_MAX_BYTES: usize = 64 << 10;
@@ -66,7 +65,7 @@ impl Connection {
         open: &Rc<Cell<usize>>,
     ) -> Result<Self, &'static str> {
         let counted = Counted::one_more(open);
-        let io = connect(target).await.map_err(|e| {
+        let io = dial(&target.endpoint).await.map_err(|e| {
             tracing::warn!(venue.host = target.endpoint.host(), error = %e, "no order connection");
             "the venue cannot be reached"
         })?;
@@ -167,27 +166,6 @@ async fn call(
         Ok(body) => Ok((status, body.to_bytes())),
         Err(_) => Err("the answer broke off or is longer than 64 KiB"),
     }
-}
-
-/// Connects to the first address that answers among those the endpoint allows.
-async fn connect(target: &Target) -> io::Result<TcpStream> {
-    let endpoint = &target.endpoint;
-    let addresses = tokio::net::lookup_host((endpoint.host(), endpoint.port())).await?;
-    let mut failed = io::Error::new(
-        io::ErrorKind::AddrNotAvailable,
-        "the host has no address that plain http may go to",
-    );
-    for address in addresses.filter(|address| endpoint.allows(address.ip())) {
-        match TcpStream::connect(address).await {
-            Ok(io) => {
-                // An order leaves at once, also while an earlier segment is not acknowledged.
-                io.set_nodelay(true)?;
-                return Ok(io);
-            }
-            Err(e) => failed = e,
-        }
-    }
-    Err(failed)
 }
 
 async fn speak_http<S>(stream: S) -> Result<(SendRequest<Full<Bytes>>, AbortHandle), &'static str>

@@ -215,6 +215,7 @@ impl Framing for MemoryFraming {
             acceptance_expiry: true,
             lookup_by_our_id: true,
             cancel_all: true,
+            feed: false,
         }
     }
 
