@@ -149,8 +149,9 @@ fn what_is_not_http_is_closed_and_the_service_goes_on() {
 
 #[test]
 fn all_mistakes_of_the_configuration_are_told_at_once() {
-    let daemon =
-        Daemon::initialised(&[("GATE__NOPE", "1"), ("GATE__PRICE_COLLAR_HARD_PCT", "wide")]);
+    let mut daemon = Daemon::initialised(&[]);
+    daemon.set("GATE__NOPE", "1");
+    daemon.set("GATE__PRICE_COLLAR_HARD_PCT", "wide");
     let file = daemon.data().join("flashguard.toml");
     std::fs::write(&file, "[venue]\nadaptor = \"paper\"\ntimeout_ms = -1\n").unwrap();
     let output = daemon.serve_refused();
