@@ -1,4 +1,4 @@
-//! `orders`: place, list, show, cancel and resolve.
+//! `orders`: place, check, list, show, cancel and resolve.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -17,6 +17,8 @@ pub struct Arguments {
 enum What {
     /// Place an order
     Place(Place),
+    /// Hold an order against every rule without placing it
+    Check(Place),
     /// List orders, newest first
     List(List),
     /// Show one order
@@ -104,6 +106,7 @@ struct Cancel {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.what {
         What::Place(place) => self::place(context, place),
+        What::Check(place) => check(context, place),
         What::List(list) => self::list(context, list),
         What::Show { id } => self::one(context, id),
         What::Cancel(cancel) => self::cancel(context, cancel),
@@ -111,7 +114,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     }
 }
 
-fn place(context: &Context, place: &Place) -> Result<Exit, Failure> {
+/// The order as both placing and checking take it.
+fn body(place: &Place) -> Value {
     let mut body = Map::new();
     let mut add = |name: &str, text: &str| body.insert(name.to_owned(), text.into());
     add("symbol", &place.symbol);
@@ -126,9 +130,43 @@ fn place(context: &Context, place: &Place) -> Result<Exit, Failure> {
     if let Some(id) = &place.client_order_id {
         add("client_order_id", id);
     }
+    Value::Object(body)
+}
+
+/// Admitted ends with 0, refused with 3.
+fn check(context: &Context, place: &Place) -> Result<Exit, Failure> {
     let answer = context
         .remote()?
-        .post("/trading/orders", &Value::Object(body));
+        .post("/trading/orders/check", &body(place))?;
+    let answer = &answer.body;
+    let admitted = answer.get("admitted") == Some(&Value::Bool(true));
+    context.output.result(answer, |page| {
+        let rules = answer.get("rules").and_then(Value::as_array);
+        let rows: Vec<_> = rules.into_iter().flatten().map(finding).collect();
+        page.table(["rule", "outcome", "numbers"], &rows);
+        let (tone, word) = match admitted {
+            true => (Tone::Good, "admitted"),
+            false => (Tone::Bad, "refused"),
+        };
+        let trading = show(answer, "trading");
+        page.toned(tone, word, &format!("(trading is {trading})"));
+        page.pairs(&["preimage", "digest", "note"].map(|name| (name, show(answer, name))));
+    });
+    Ok(if admitted { Exit::Done } else { Exit::Refused })
+}
+
+/// A rule, what it found, and its numbers.
+fn finding(rule: &Value) -> [String; 3] {
+    let fields = rule.as_object().into_iter().flatten();
+    let numbers = fields
+        .filter(|(name, _)| !["code", "outcome", "message"].contains(&name.as_str()))
+        .map(|(name, _)| format!("{name}={}", show(rule, name)));
+    let numbers: Vec<_> = numbers.collect();
+    [show(rule, "code"), show(rule, "outcome"), numbers.join(" ")]
+}
+
+fn place(context: &Context, place: &Place) -> Result<Exit, Failure> {
+    let answer = context.remote()?.post("/trading/orders", &body(place));
     let answer = answer.map_err(denied)?;
     let in_doubt = answer.status == 202;
     context.output.result(&answer.body, |page| {

@@ -57,7 +57,8 @@ keeps it so.
 
 Every order is held against every rule, and all that it breaks are told together, in this order, each with its \
 code and the numbers that decided. Exactly on a limit is admitted. What cannot be known (no market, no reference) \
-denies and is named; the rules that would need it say nothing then.
+denies and is named; the rules that would need it say nothing then. `flashguard orders check` shows what each rule \
+finds of an order without placing it.
 
 ";
 

@@ -17,6 +17,7 @@ mod health;
 mod keys;
 mod lane;
 mod order_answer;
+mod order_check;
 mod order_list;
 mod order_request;
 mod problem;

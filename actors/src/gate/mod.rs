@@ -278,6 +278,6 @@ mod boundary_tests;
 #[cfg(test)]
 mod exposure_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

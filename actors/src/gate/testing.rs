@@ -13,29 +13,29 @@ use crate::domain::order::{OrderId, OrderRequest, OrderType, Side, Terms};
 use crate::ports::venue::Quote;
 
 /// Time since boot at which every test begins.
-pub(super) const BEGIN_BOOT_MS: u64 = 10_000;
+pub(crate) const BEGIN_BOOT_MS: u64 = 10_000;
 
-pub(super) fn d(text: &str) -> Decimal {
+pub(crate) fn d(text: &str) -> Decimal {
     Decimal::from_str_exact(text).unwrap()
 }
 
-pub(super) fn sei() -> Symbol {
+pub(crate) fn sei() -> Symbol {
     Symbol::parse("SEI/USDC").unwrap()
 }
 
-pub(super) fn eth() -> Symbol {
+pub(crate) fn eth() -> Symbol {
     Symbol::parse("ETH/USDC").unwrap()
 }
 
-pub(super) fn id(n: u128) -> OrderId {
+pub(crate) fn id(n: u128) -> OrderId {
     OrderId(uuid::Uuid::from_u128(n))
 }
 
-pub(super) fn bot() -> Client {
+pub(crate) fn bot() -> Client {
     Client::try_from("bot".to_owned()).unwrap()
 }
 
-pub(super) fn request(side: Side, price: &str, size: &str) -> OrderRequest {
+pub(crate) fn request(side: Side, price: &str, size: &str) -> OrderRequest {
     OrderRequest {
         symbol: "SEI/USDC".into(),
         side,
@@ -45,22 +45,22 @@ pub(super) fn request(side: Side, price: &str, size: &str) -> OrderRequest {
     }
 }
 
-pub(super) fn buy(price: &str, size: &str) -> OrderRequest {
+pub(crate) fn buy(price: &str, size: &str) -> OrderRequest {
     request(Side::Buy, price, size)
 }
 
-pub(super) fn sell(price: &str, size: &str) -> OrderRequest {
+pub(crate) fn sell(price: &str, size: &str) -> OrderRequest {
     request(Side::Sell, price, size)
 }
 
-pub(super) fn market(side: Side, size: &str) -> OrderRequest {
+pub(crate) fn market(side: Side, size: &str) -> OrderRequest {
     OrderRequest {
         terms: Terms::Market,
         ..request(side, "1", size)
     }
 }
 
-pub(super) fn of_type(order_type: OrderType, order: OrderRequest) -> OrderRequest {
+pub(crate) fn of_type(order_type: OrderType, order: OrderRequest) -> OrderRequest {
     let price = order.terms.price().unwrap();
     OrderRequest {
         terms: Terms::Priced { order_type, price },
@@ -69,7 +69,7 @@ pub(super) fn of_type(order_type: OrderType, order: OrderRequest) -> OrderReques
 }
 
 /// A gate and what is given to it with every order.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     pub gate: Arc<Gate>,
     pub clock: Arc<ManualClock>,
     pub mode: Mode,
@@ -170,7 +170,7 @@ impl Desk {
     }
 }
 
-pub(super) fn codes_of(answer: Result<Admitted, Denials>) -> Vec<&'static str> {
+pub(crate) fn codes_of(answer: Result<Admitted, Denials>) -> Vec<&'static str> {
     match answer {
         Ok(_) => vec![],
         Err(denials) => denials.broken.iter().map(|denial| denial.code()).collect(),

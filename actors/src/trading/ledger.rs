@@ -229,6 +229,10 @@ impl Fills {
 }
 
 #[cfg(test)]
+#[path = "ledger_properties.rs"]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use rust_decimal::Decimal;
 

@@ -14,6 +14,7 @@ pub(crate) mod denials;
 pub mod desk;
 pub mod door;
 pub mod doubt;
+pub mod dry_run;
 pub mod engine;
 pub mod feed;
 pub(crate) mod feed_line;

@@ -5,7 +5,7 @@ use flashguard_actors::domain::identity::Permission;
 use super::Method::{Delete, Get, Patch, Post};
 use super::Needs::{self, Credential, Nothing};
 use super::RouteRow;
-use crate::web::{admin, audit, auth, config, health, keys, trading};
+use crate::web::{admin, audit, auth, config, health, keys, order_check, trading};
 
 const fn needs(permission: Permission) -> Needs {
     Needs::Permission(permission)
@@ -25,6 +25,7 @@ pub const ROUTES: &[RouteRow] = &[
     RouteRow::new(Get, "/api/v1/trading/orders", needs(Permission::MetricsRead), |route| route.to(trading::orders)).about("Orders, newest first.").takes("`?status=&client_order_id=&after=&limit=`").gives("200 `{orders:[…], next, as_of}`"),
     RouteRow::new(Post, "/api/v1/trading/orders", needs(Permission::TradingExecute), |route| route.to(trading::place)).about("Places an order.").takes("`{symbol, side, price, size, order_type?, client_order_id?}`; decimals are strings; `order_type`: `limit` (default), `post_only`, `ioc`, or `market`, which has no `price`").gives("201 `{order_id, client_order_id, status, digest, signature, signer, key_id, signed_at_us, expires_at_ms, venue_order_id, journal_seq}`; 200 with `replayed:true`; 202 in doubt: retry with the same `client_order_id`; 409 `DUPLICATE_ORDER`; 422 with every broken rule in `details.denials`, or `VENUE_REJECTED`; 503 `TRADING_PAUSED`, `TRADING_HALTED`, `VENUE_UNAVAILABLE` (nothing left), `JOURNAL_UNAVAILABLE`, `CLIENT_IDS_FULL`"),
     RouteRow::new(Delete, "/api/v1/trading/orders", needs(Permission::TradingCancel), |route| route.to(trading::cancel_many)).about("Cancels everything that rests, or everything of one market; in every state.").takes("`?symbol=`").gives("200 `{cancelled, unconfirmed}`; 202 when not all are confirmed yet"),
+    RouteRow::new(Post, "/api/v1/trading/orders/check", needs(Permission::TradingExecute), |route| route.to(order_check::check)).about("Holds an order against every rule without placing it: nothing is reserved, counted, journaled or signed.").takes("as placing").gives("200 `{admitted, trading, limits_v, rules:[{code, outcome:\"pass\"\\|\"exit\"\\|\"marked\"\\|\"denied\"\\|\"unjudged\", …numbers}], preimage, digest, note}`; `admitted` is false too while trading is halted or paused; the digest is of an id made for the check"),
     RouteRow::new(Get, "/api/v1/trading/orders/{id}", needs(Permission::MetricsRead), |route| route.to(trading::order)).about("One order.").gives("200 the order; 404 `NOT_FOUND`"),
     RouteRow::new(Delete, "/api/v1/trading/orders/{id}", needs(Permission::TradingCancel), |route| route.to(trading::cancel)).about("Cancels one order; in every state.").gives("200 the order as it is now; 202 not confirmed yet; 404 `NOT_FOUND`"),
     RouteRow::new(Post, "/api/v1/trading/orders/{id}/resolve", needs(Permission::IncidentsRespond), |route| route.to(trading::resolve)).about("A person says what became of an order in doubt, where the venue cannot prove it.").takes("`{status:\"not_placed\"\\|\"rejected\"\\|\"cancelled\", reason}`").gives("200 the order as it is now; 404 `NOT_FOUND`; 409 `NOT_IN_DOUBT`, `VENUE_PROVES` (the venue itself says it, at the latest at `provable_at`), `VENUE_SHOWS`; 503 `VENUE_UNAVAILABLE`, `JOURNAL_UNAVAILABLE`"),

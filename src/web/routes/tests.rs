@@ -48,6 +48,11 @@ const CASES: &[(&str, &str, Passes)] = &[
         "/api/v1/trading/orders",
         Only(&[Role::Admin, Role::System]),
     ),
+    (
+        "POST",
+        "/api/v1/trading/orders/check",
+        Only(&[Role::System]),
+    ),
     ("GET", "/api/v1/trading/orders/{id}", EVERYBODY),
     (
         "DELETE",

@@ -192,3 +192,72 @@ fn a_query_is_read_strictly() {
     let fields = bad.expect_error(400, "INVALID_REQUEST")["fields"].clone();
     assert_eq!(fields.as_array().unwrap().len(), 2, "{fields}");
 }
+
+#[test]
+fn a_check_tells_what_each_rule_finds_and_what_would_be_signed_and_changes_nothing() {
+    let server = Running::with(1_000_000, &[("gate.order_rate_burst", "1")]);
+    let head = || server.system().floor().journal.head().size;
+    let path = "/trading/orders/check";
+    let before = head();
+    for _ in 0..5 {
+        let good = server.post(System, path, &order("a-1")).expect(200);
+        assert_eq!(good["admitted"], true, "{good}");
+        let rules = good["rules"].as_array().unwrap();
+        assert!(rules.iter().all(|rule| rule["outcome"] == "pass"), "{good}");
+        let notional = rules.iter().find(|rule| rule["code"] == "ORDER_NOTIONAL");
+        assert_eq!(
+            (&notional.unwrap()["value"], &notional.unwrap()["limit"]),
+            (&json!("25.1"), &json!("1000"))
+        );
+        assert_eq!(good["preimage"]["message"]["price"], "0.251");
+        assert_eq!(good["digest"].as_str().unwrap().len(), 66);
+    }
+    let mut far = order("a-1");
+    far["price"] = json!("0.5");
+    let bad = server.post(System, path, &far).expect(200);
+    assert_eq!(bad["admitted"], false, "{bad}");
+    let rules = bad["rules"].as_array().unwrap();
+    let collar = rules.iter().find(|rule| rule["code"] == "PRICE_COLLAR");
+    let collar = collar.unwrap();
+    assert_eq!(
+        (&collar["outcome"], &collar["limit_pct"]),
+        (&json!("denied"), &json!("5"))
+    );
+    server
+        .post(System, path, &json!({"symbol": "SEI/USDC"}))
+        .expect_error(400, "INVALID_REQUEST");
+    assert_eq!(head(), before, "nothing is journaled");
+    server
+        .post(System, "/trading/orders", &order("a-1"))
+        .expect(201);
+    server
+        .post(Admin, "/admin/pause", &json!({"reason": "lunch"}))
+        .expect(200);
+    let paused = server.post(System, path, &order("a-2")).expect(200);
+    assert_eq!(
+        (&paused["admitted"], &paused["trading"]),
+        (&json!(false), &json!("paused"))
+    );
+}
+
+#[test]
+fn a_market_order_is_priced_by_the_gate_and_sent_as_an_ioc() {
+    let server = Running::start();
+    let market =
+        json!({"symbol": "SEI/USDC", "side": "buy", "size": "100", "order_type": "market"});
+    let placed = server.post(System, "/trading/orders", &market).expect(201);
+    let id = placed["order_id"].as_str().unwrap();
+    let found = server
+        .get(Readonly, &format!("/trading/orders/{id}"))
+        .expect(200);
+    assert_eq!(
+        (&found["price"], &found["order_type"]),
+        (&json!("0.2625"), &json!("ioc"))
+    );
+    let mut priced = market;
+    priced["price"] = json!("0.25");
+    let details = server
+        .post(System, "/trading/orders", &priced)
+        .expect_error(400, "INVALID_REQUEST");
+    assert_eq!(details["field"], "price");
+}
