@@ -9,7 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::body::Body;
-use super::caller::{Identified, bearer, origin, record_refusal, refused};
+use super::caller::{Identified, bearer, count_failed, origin, refused};
 use super::fields::{Fields, text};
 use super::problem::Problem;
 use super::shared::Shared;
@@ -54,14 +54,9 @@ pub async fn login(
 
 /// Counts the failure, and journals it when its episode asks for that.
 fn login_refused(request: &HttpRequest, shared: &Shared, error: AuthError) -> Problem {
+    count_failed(request, shared, error);
     if error == AuthError::Unavailable {
         return refused(error);
-    }
-    let from = request.peer_addr().map(|address| address.ip());
-    let refusals = shared.access.refusals();
-    let entry = from.and_then(|from| refusals.login_failed(from, shared.clock.now()));
-    if let Some(entry) = entry {
-        record_refusal(shared, entry.with(origin(request)));
     }
     let message = "this API key is not valid";
     Problem::new(StatusCode::UNAUTHORIZED, error.login_code(), message)

@@ -62,7 +62,10 @@ fn identify(request: &HttpRequest, needs: Needs) -> Result<Option<Caller>, Probl
     };
     let caller = bearer(request)
         .and_then(|bearer| shared.access.caller(bearer, shared.clock.now()))
-        .map_err(refused)?;
+        .map_err(|error| {
+            count_failed(request, shared, error);
+            refused(error)
+        })?;
     match needs {
         Needs::Permission(permission) if !caller.role.may(permission) => {
             denied(request, shared, &caller, permission);
@@ -85,6 +88,20 @@ fn denied(request: &HttpRequest, shared: &Shared, caller: &Caller, permission: P
     let now = shared.clock.now();
     let refusals = shared.access.refusals();
     if let Some(entry) = refusals.denied(&caller.principal, refused, now) {
+        record_refusal(shared, entry.with(origin(request)));
+    }
+}
+
+/// Counts a credential that nobody stands behind, at a login or at any other route, and journals it
+/// when its episode asks for that.
+pub(super) fn count_failed(request: &HttpRequest, shared: &Shared, error: AuthError) {
+    if error == AuthError::Unavailable {
+        return;
+    }
+    let from = request.peer_addr().map(|address| address.ip());
+    let refusals = shared.access.refusals();
+    let entry = from.and_then(|from| refusals.login_failed(from, shared.clock.now()));
+    if let Some(entry) = entry {
         record_refusal(shared, entry.with(origin(request)));
     }
 }

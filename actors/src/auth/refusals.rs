@@ -1,5 +1,5 @@
-//! What is refused at the door, counted for the journal: logins that fail, by the address they came
-//! from, and requests without the permission for them, by the credential (S9, J6).
+//! What is refused at the door, counted for the journal: credentials that nobody stands behind, by the
+//! address they came from, and requests without the permission for them, by the credential (S9, J6).
 //!
 //! The entries it answers with are the caller's to journal; nothing here decides who comes in.
 
@@ -41,7 +41,7 @@ impl Refusals {
         }
     }
 
-    /// Counts a failed login. `Some` is to be journaled now.
+    /// Counts a login, or another request, whose credential nobody stands behind. `Some` is to be journaled now.
     pub fn login_failed(&self, from: IpAddr, now: UnixMicros) -> Option<Entry> {
         let count = self.logins.lock().observe(from, (), now)?;
         Some(failed_logins(Some(from), count))

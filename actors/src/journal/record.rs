@@ -401,7 +401,8 @@ pub enum Fact {
         /// When the token ends.
         expires_us: UnixMicros,
     },
-    /// Logins failed: the first of an episode, then counts per window.
+    /// Credentials that nobody stands behind, at a login or elsewhere: the first of an episode, then
+    /// counts per window.
     #[serde(rename = "auth.failed")]
     AuthFailed {
         /// How many attempts this record stands for.

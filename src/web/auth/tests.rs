@@ -140,6 +140,19 @@ fn a_request_without_the_permission_is_journaled_with_who_asked_for_what() {
     assert_eq!(events[0]["private"]["address"], "127.0.0.1");
 }
 
+#[test]
+fn a_credential_that_nobody_stands_behind_is_journaled_with_its_address() {
+    let running = Running::start();
+    for bearer in [Some("no.such.token"), None] {
+        let stranger = running.ask("GET", "/api/v1/keys", bearer, "");
+        stranger.expect_error(401, "UNAUTHENTICATED");
+    }
+    let events = events(&running, "auth.failed");
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["data"]["count"], 1);
+    assert_eq!(events[0]["private"]["address"], "127.0.0.1");
+}
+
 /// J6: whatever is refused, the journal grows by records per window, not per request.
 #[test]
 fn floods_of_refusals_grow_the_journal_by_a_few_records() {
@@ -165,6 +178,8 @@ fn floods_of_refusals_grow_the_journal_by_a_few_records() {
             .expect_error(422, "UNKNOWN_SYMBOL");
         let login = running.ask("POST", "/api/v1/auth/login", None, &wrong.to_string());
         login.expect_error(401, "INVALID_CREDENTIALS");
+        let stranger = running.ask("GET", "/api/v1/keys", Some("no.such.token"), "");
+        stranger.expect_error(401, "UNAUTHENTICATED");
     }
     for kind in ["auth.denied", "auth.failed", "order.denied"] {
         let events = events(&running, kind);
