@@ -1,12 +1,16 @@
-//! `config`: what is set and where it was set, and every mistake in it at once. It talks to no
-//! service and prints no secret.
+//! `config`: what is set and where it was set, what people changed since, and every mistake at once.
+//! It talks to no service, reads the journal beside a running one, and prints no secret.
 
 use clap::{Args, Subcommand};
+use flashguard_actors::gate::Adjustments;
+use flashguard_actors::ports::journal::StoreError;
 use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{Tone, show};
+use crate::application::read_state;
+use crate::stores::sqlite::JOURNAL_FILE;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -32,6 +36,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
 
 fn shown(context: &Context) -> Result<Exit, Failure> {
     let (settings, places) = context.settings_with_places()?;
+    let adjustments = adjustments(context)?;
     let rows: Vec<Value> = settings
         .print()
         .iter()
@@ -42,6 +47,7 @@ fn shown(context: &Context) -> Result<Exit, Failure> {
                 "value": value,
                 "unit": setting.unit,
                 "from": place.to_string(),
+                "adjusted": adjustments.get(setting.name).map(|value| value.normalize()),
             })
         })
         .collect();
@@ -50,11 +56,29 @@ fn shown(context: &Context) -> Result<Exit, Failure> {
         "settings": rows,
     });
     context.output.result(&answer, |page| {
-        let row = |one: &Value| ["name", "value", "unit", "from"].map(|name| show(one, name));
+        let names = ["name", "value", "unit", "from", "adjusted"];
+        let row = |one: &Value| names.map(|name| show(one, name));
         let rows: Vec<_> = rows.iter().map(row).collect();
-        page.table(["setting", "value", "unit", "from"], &rows);
+        page.table(["setting", "value", "unit", "from", "adjusted"], &rows);
+        if !adjustments.is_empty() {
+            page.line("an adjustment (`PATCH /config/limits`) wins over its setting until it is taken away");
+        }
     });
     Ok(Exit::Done)
+}
+
+/// The limits that people changed while the service ran, as the journal has them; none where there is
+/// no journal yet.
+fn adjustments(context: &Context) -> Result<Adjustments, Failure> {
+    match read_state(&context.data_path().join(JOURNAL_FILE)) {
+        Ok(state) => Ok(state.limits.adjustments),
+        Err(StoreError::Missing) => Ok(Adjustments::new()),
+        Err(error) => {
+            let message = format!("the journal cannot be read: {error}");
+            Err(Failure::new(Exit::Integrity, "JOURNAL", message)
+                .next("`flashguard audit verify` says what is wrong with it"))
+        }
+    }
 }
 
 fn check(context: &Context) -> Result<Exit, Failure> {

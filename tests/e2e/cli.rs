@@ -62,7 +62,7 @@ fn config_shows_every_setting_with_where_it_was_set_and_checks_them_all_at_once(
     assert_eq!(
         one("gate.open_orders_max"),
         serde_json::json!({"name": "gate.open_orders_max", "value": "7", "unit": "orders",
-            "from": "FLASHGUARD__GATE__OPEN_ORDERS_MAX"})
+            "from": "FLASHGUARD__GATE__OPEN_ORDERS_MAX", "adjusted": null})
     );
     assert_eq!(one("gate.order_notional_max_usdc")["from"], "default");
     // The environment of the tests sets the position limit too, and wins over the file.

@@ -38,6 +38,14 @@ fn a_tightened_limit_outlives_a_kill_and_each_version_is_explained_in_the_journa
         "a restart alone changes nothing"
     );
 
+    let shown = json_of(&daemon.cli(["config", "show", "--json"]));
+    let shown = shown["settings"].as_array().unwrap();
+    let row = shown.iter().find(|row| row["name"] == NOTIONAL).unwrap();
+    assert_eq!(
+        (&row["value"], &row["adjusted"]),
+        (&json!("1000"), &json!("20"))
+    );
+
     daemon.set("GATE__OPEN_ORDERS_MAX", "7");
     daemon.kill_and_restart();
     let now = limits(&daemon);

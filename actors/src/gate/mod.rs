@@ -233,11 +233,6 @@ impl Gate {
         self.references.load_full()
     }
 
-    /// Publishes other limits: every order that is judged from now on is judged by them.
-    pub fn publish_limits(&self, limits: Limits) {
-        self.limits.store(Arc::new(limits));
-    }
-
     /// The limits in force.
     pub fn limits(&self) -> Arc<Limits> {
         self.limits.load_full()

@@ -49,7 +49,7 @@ pub const fn can_prove(capabilities: Capabilities) -> bool {
 /// # Errors
 ///
 /// The first [`VenueError`]; the other orders were asked about all the same, except after the venue
-/// asked to slow down or failed [`FAILURES_IN_A_ROW_MAX`] times in a row.
+/// asked to slow down or failed `FAILURES_IN_A_ROW_MAX` times in a row.
 pub async fn resolve_in_doubt(floor: &Floor, doubts: &mut Doubts) -> Result<usize, VenueError> {
     let doubtful = in_doubt(floor, doubts.last_asked);
     doubts

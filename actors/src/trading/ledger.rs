@@ -229,7 +229,7 @@ impl Fills {
 }
 
 #[cfg(test)]
-#[path = "ledger_properties.rs"]
+#[path = "ledger_properties_tests.rs"]
 mod properties;
 
 #[cfg(test)]

@@ -208,10 +208,10 @@ pub async fn change(
     // SAFETY-ORDER: its record is queued, so that no order's record can come before it; what
     // tightens holds from here, what loosens only when the record is durable.
     if loosened.is_empty() {
-        floor.gate.publish_limits(next.clone());
+        floor.gate.change_limits(next.clone());
     }
     let committed = written.await.map_err(|_| LimitsRefused::Journal)?;
-    floor.gate.publish_limits(next);
+    floor.gate.change_limits(next);
     fold.take_in(&fact, committed.time());
     Ok(LimitsChange::Changed { v: v + 1 })
 }
